@@ -1,0 +1,120 @@
+"""Camera shake on a sharp photo: a path of the camera, its kernel, light added up along it.
+
+A sensor adds up light, so blur is linear in light and not in the stored values, which a response
+curve has compressed. Everything here is a batch: `b` photos, each with a path of its own.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.random import Generator
+from torch import Tensor
+
+GAMMA = 2.2  # the response curve: stored value = light ** (1 / GAMMA)
+
+
+def trajectories(
+    rng: Generator, reach_px: Float[np.ndarray, " b"], moments: int = 128
+) -> Float[np.ndarray, "b t 2"]:
+    """Paths (y, x) of a shaken camera, in pixels, one for each reach.
+
+    A hand pushes the camera about: its velocity is a random walk that forgets, after a time drawn
+    anew for each path, so that some are nearly straight and some are tangled. Equal times lie
+    between two moments: where the camera lingers, points lie dense and the blur is bright.
+
+    The reach of a path is the largest distance between two of its points; the mean of its points
+    is (0, 0), so that a sharp photo and its blurred version lie upon each other.
+    """
+    b = len(reach_px)
+    memory = np.exp(-1 / (moments * 10 ** rng.uniform(-1, 0.5, (b, 1))))
+    push = rng.standard_normal((b, moments, 2))
+    velocity = np.empty_like(push)
+    velocity[:, 0] = push[:, 0]
+    for t in range(1, moments):
+        velocity[:, t] = memory * velocity[:, t - 1] + np.sqrt(1 - memory**2) * push[:, t]
+    path = velocity.cumsum(axis=1)
+    path -= path.mean(axis=1, keepdims=True)
+    return path * (reach_px / reach(path))[:, None, None]
+
+
+def reach(path: Float[np.ndarray, "b t 2"]) -> Float[np.ndarray, " b"]:
+    """The largest distance between two points of each path."""
+    y, x = path[:, :, 0], path[:, :, 1]
+    square = (y[:, :, None] - y[:, None]) ** 2 + (x[:, :, None] - x[:, None]) ** 2
+    return np.sqrt(square.max(axis=(1, 2)))
+
+
+def kernels(path: Float[np.ndarray, "b t 2"], side_px: int) -> Float[np.ndarray, "b k k"]:
+    """Point spread functions of paths: each moment adds its share of light at its place.
+
+    A point between pixels is shared among the four around it, which keeps the centroid at the
+    middle of the kernel. Each kernel sums to one. ValueError if a path leaves `side_px`, which
+    must be odd.
+    """
+    b, moments, _ = path.shape
+    at = path + (side_px - 1) / 2
+    if side_px % 2 == 0 or at.min() < 0 or at.max() > side_px - 1:
+        raise ValueError(f"a kernel of {side_px} pixels does not hold a path to {abs(path).max()}")
+    low = np.minimum(np.floor(at).astype(int), side_px - 2)
+    part = at - low
+    out = np.zeros((b, side_px, side_px))
+    which = np.arange(b)[:, None]
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = abs(1 - dy - part[:, :, 0]) * abs(1 - dx - part[:, :, 1])
+            np.add.at(out, (which, low[:, :, 0] + dy, low[:, :, 1] + dx), weight / moments)
+    return out
+
+
+def linearise(stored: Tensor, gamma: float = GAMMA) -> Tensor:
+    """Light (0 to 1) from stored values (0 to 1)."""
+    return stored**gamma
+
+
+def respond(light: Tensor, gamma: float = GAMMA) -> Tensor:
+    """Stored values (0 to 1) from light; what is too bright is clipped."""
+    return light.clamp(0, 1) ** (1 / gamma)
+
+
+def lift_highlights(light: Tensor, gain: Float[Tensor, " b"]) -> Tensor:
+    """Give clipped pixels back light: full white becomes `gain`, values below 0.9 stay.
+
+    A lamp is brighter than the sensor could store; blurred, it draws a streak and not a grey veil.
+    """
+    over = ((light - 0.9) / 0.1).clamp(min=0)
+    return light + (gain[:, None, None, None] - 1) * over
+
+
+def convolve(
+    light: Float[Tensor, "b c h w"], kernel: Float[Tensor, "b k k"]
+) -> Float[Tensor, "b c h2 w2"]:
+    """Each photo with its own kernel, only where the whole kernel fits: sides shrink by k - 1."""
+    h, w = light.shape[-2:]
+    k = kernel.shape[-1]
+    spectrum = torch.fft.rfft2(light) * torch.fft.rfft2(kernel, s=(h, w))[:, None]
+    return torch.fft.irfft2(spectrum, s=(h, w))[..., k - 1 :, k - 1 :]
+
+
+def shake(
+    stored: Float[Tensor, "b 3 h w"],
+    kernel: Float[Tensor, "b k k"],
+    noise: Float[Tensor, "b 3 h2 w2"],
+    shot_noise: Float[Tensor, " b"],
+    highlight_gain: Float[Tensor, " b"],
+    gamma: float = GAMMA,
+) -> Float[Tensor, "b 3 h2 w2"]:
+    """What a shaken camera stores: values 0 to 1 in steps of 1/255, sides smaller by k - 1.
+
+    `noise` is standard normal; scaled, its variance in light is `shot_noise` times the light, plus
+    (0.0005)^2 for the electronics.
+    """
+    light = lift_highlights(linearise(stored, gamma), highlight_gain)
+    light = convolve(light, kernel).clamp(min=0)
+    light = light + noise * (shot_noise[:, None, None, None] * light + 0.0005**2).sqrt()
+    return (respond(light, gamma) * 255).round() / 255
+
+
+def crop_middle(image: Tensor, margin: int) -> Tensor:
+    """`image` without `margin` pixels on each side: the sharp photo as large as the blurred."""
+    return F.pad(image, (-margin,) * 4)

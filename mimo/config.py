@@ -1,0 +1,99 @@
+"""What can be set, with units in the names, and the presets that set it."""
+
+from dataclasses import dataclass, field
+
+
+class InputError(ValueError):
+    """A mistake that the user can mend: its message is the one line that says how."""
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """The network: the arguments of `mimo.MIMOUNet`."""
+
+    width: int = 32
+    """Channels at full size."""
+    res_blocks: int = 8
+    """Residual blocks in each encoder and decoder block."""
+    aff_dropout: float = 0.0
+    """Probability of dropping a channel of an AFF output in training."""
+
+
+@dataclass(frozen=True)
+class BlurConfig:
+    """Camera shake on a sharp photo (`mimo.blur`)."""
+
+    reach_px: tuple[float, float] = (0.0, 30.0)
+    """Range of the largest distance between two points of the path."""
+    shot_noise: tuple[float, float] = (0.0, 1e-4)
+    """Range of the variance of noise in linear light, per unit of light."""
+    highlight_gain: tuple[float, float] = (1.0, 4.0)
+    """Range of the factor that stands for the light lost in clipped pixels."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The defaults of optimiser and loss are the paper's."""
+
+    net: NetConfig = field(default_factory=NetConfig)
+    blur: BlurConfig = field(default_factory=BlurConfig)
+    steps: int = 1_578_000
+    """Optimiser steps."""
+    batch_images_global: int = 4
+    """Crops in a step, over all processes together."""
+    crop_px: int = 256
+    """Side of a crop."""
+    lr: float = 1e-4
+    """Adam's learning rate, the highest of the schedule."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from zero."""
+    decay: float = 0.0
+    """Last fraction of the steps, over which the learning rate falls to zero as a cosine."""
+    clip_norm: float | None = None
+    """Gradients longer than this are shortened to it."""
+    zero_heads: bool = False
+    """Start the output convolutions at zero, so that the network starts as the identity."""
+    frequency_weight: float = 0.1
+    """Weight of the MSFR loss."""
+    ema_decay: float = 0.0
+    """Decay of the average of the weights that is evaluated and kept; 0 keeps the last ones."""
+    bfloat16: bool = False
+    """Run the network in bfloat16 where that is safe; losses and weights stay float32."""
+    workers: int = 0
+    """Processes that prepare batches beside the training process."""
+    budgets_steps: tuple[int, ...] = ()
+    """Steps, besides the last, after which the test set is restored and recorded."""
+    log_steps: int = 100
+    """Steps between two rows of metrics.csv."""
+    save_s: float = 120.0
+    """Seconds between two saved states."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration with its price and the result to expect."""
+
+    config: TrainConfig
+    cost: str
+    expect: str
+
+
+PRESETS = {
+    "tiny": Preset(
+        TrainConfig(
+            net=NetConfig(width=8, res_blocks=1),
+            steps=24_000,
+            batch_images_global=8,
+            crop_px=96,
+            lr=2e-3,
+            warmup_steps=500,
+            decay=1.0,
+            clip_norm=0.5,
+            zero_heads=True,
+            ema_decay=0.999,
+            bfloat16=True,
+        ),
+        cost="about half an hour on 2 CPU cores",
+        expect="at least 1 dB over the blurred photo on the shake test set",
+    ),
+}

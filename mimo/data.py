@@ -1,0 +1,185 @@
+"""Pairs of a blurred and a sharp photo: made on the fly for training, fixed for testing."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image as PILImage
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mimo import blur
+from mimo.config import BlurConfig, InputError
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+BANDS_PX = ((0, 4), (4, 8), (8, 16), (16, 30))  # of the reach, in the test set
+TILE_PX = 32  # crops are drawn by the texture of tiles of this size
+
+Photo = UInt8[np.ndarray, "h w 3"]
+
+
+def photo_paths(split: str, folder: Path = DATA / "photos") -> list[Path]:
+    """The photos of a split (`train`, `validation`, `test`), sorted by name."""
+    paths = sorted(p for p in (folder / split).glob("*") if p.suffix in (".jpg", ".webp", ".png"))
+    if not paths:
+        raise InputError(f"{folder / split}: no photos (.jpg, .webp, .png) here")
+    return paths
+
+
+def read_photo(path: Path) -> Photo:
+    """A photo as h w 3 bytes."""
+    with PILImage.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def listing_hash(paths: list[Path]) -> str:
+    """One SHA-256 for the names and the contents of files."""
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def texture(photo: Photo) -> Float[np.ndarray, "rows columns"]:
+    """How much there is to deblur in each tile of 32 x 32: the mean absolute step of green."""
+    green = photo[:, :, 1].astype(np.float32)
+    steps = abs(np.diff(green, axis=0))[:, :-1] + abs(np.diff(green, axis=1))[:-1]
+    rows, columns = (n // TILE_PX for n in steps.shape)
+    tiles = steps[: rows * TILE_PX, : columns * TILE_PX]
+    return tiles.reshape(rows, TILE_PX, columns, TILE_PX).mean(axis=(1, 3))
+
+
+class ShakePairs(Dataset):
+    """Batches of training pairs: item `step` is the batch of that step, the same on every run.
+
+    Everything drawn (photo, place, flips, path, noise) follows from the seed and the step alone,
+    so that a run resumes exactly where it stopped, and runs with the same seed see the same data.
+    Crops are drawn by texture, since a blurred sky teaches little: with a probability proportional
+    to the root of the texture of the tile in their middle.
+
+    An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`,
+    process `rank` gets each `processes`-th crop.
+    """
+
+    def __init__(
+        self,
+        photos: list[Photo],
+        config: BlurConfig,
+        *,
+        crop_px: int,
+        batch_images: int,
+        steps: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.config, self.crop_px, self.seed, self.steps = config, crop_px, seed, steps
+        self.batch_images, self.rank, self.processes = batch_images, rank, processes
+        self.side_px = 2 * int(np.ceil(config.reach_px[1])) + 3
+        self.window_px = crop_px + self.side_px - 1
+        self.photos = photos
+        self.tiles, weights = [], []
+        for i, photo in enumerate(photos):
+            if min(photo.shape[:2]) < self.window_px:
+                raise InputError(
+                    f"photo {i} is {photo.shape[1]} x {photo.shape[0]}; crops of {crop_px} pixels "
+                    f"with this blur need {self.window_px} each way"
+                )
+            for (row, column), value in np.ndenumerate(np.sqrt(texture(photo))):
+                self.tiles.append((i, row, column))
+                weights.append(value)
+        self.cumulative = np.cumsum(weights) / np.sum(weights)
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return self.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step."""
+        rng = np.random.default_rng([self.seed, step])
+        n, c, low_high = self.batch_images, self.crop_px, self.config
+        windows = np.stack([self._window(rng) for _ in range(n)])
+        path = blur.trajectories(rng, rng.uniform(*low_high.reach_px, n))
+        shot_noise = rng.uniform(*low_high.shot_noise, n)
+        gain = rng.uniform(*low_high.highlight_gain, n)
+        noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)
+        mine = slice(self.rank, None, self.processes)
+        stored = torch.from_numpy(windows[mine]).permute(0, 3, 1, 2).float() / 255
+        kernel = torch.from_numpy(blur.kernels(path[mine], self.side_px)).float()
+        blurred = blur.shake(
+            stored,
+            kernel,
+            torch.from_numpy(noise[mine]),
+            torch.from_numpy(shot_noise[mine]).float(),
+            torch.from_numpy(gain[mine]).float(),
+        )
+        return blurred, blur.crop_middle(stored, (self.side_px - 1) // 2)
+
+    def _window(self, rng: np.random.Generator) -> Photo:
+        """A crop with room for the blur around it, turned and mirrored at random."""
+        i, row, column = self.tiles[np.searchsorted(self.cumulative, rng.random())]
+        photo, w = self.photos[i], self.window_px
+        jitter = rng.integers(0, TILE_PX, 2)
+        y = np.clip(row * TILE_PX + jitter[0] - w // 2, 0, photo.shape[0] - w)
+        x = np.clip(column * TILE_PX + jitter[1] - w // 2, 0, photo.shape[1] - w)
+        window = np.rot90(photo[y : y + w, x : x + w], rng.integers(4))
+        return window[:, ::-1] if rng.integers(2) else window
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A test pair and where it came from; images are h w 3 bytes."""
+
+    name: str
+    scene: str
+    kind: str
+    strength_px: float
+    blurred: Photo
+    sharp: Photo
+
+
+def most_textured(photo: Photo, side_px: int) -> tuple[int, int]:
+    """Top left corner, in whole tiles, of the square with the most texture."""
+    value, n = texture(photo), -(-side_px // TILE_PX)
+    sums = np.lib.stride_tricks.sliding_window_view(value, (n, n)).sum(axis=(2, 3))
+    row, column = np.unravel_index(np.argmax(sums.round(6)), sums.shape)
+    return int(row) * TILE_PX, int(column) * TILE_PX
+
+
+def shake_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Iterator[Pair]:
+    """The fixed test set of camera shake: each photo of a split at four strengths.
+
+    From each photo the most textured square; one path for each band of `BANDS_PX`, its reach drawn
+    within the band. Made in float64, where the last bits in which machines differ are lost in the
+    rounding to bytes: the same pairs everywhere, which a test checks by their hash.
+    """
+    side_px = 2 * BANDS_PX[-1][1] + 3
+    margin = (side_px - 1) // 2
+    for i, path in enumerate(photo_paths(split)):
+        photo = read_photo(path)
+        y, x = most_textured(photo, crop_px + 2 * margin)
+        window = photo[y : y + crop_px + 2 * margin, x : x + crop_px + 2 * margin]
+        stored = torch.from_numpy(window.copy()).permute(2, 0, 1)[None].double() / 255
+        sharp = window[margin:-margin, margin:-margin]
+        for band, (low, high) in enumerate(BANDS_PX):
+            rng = np.random.default_rng([seed, i, band])
+            reach_px = rng.uniform(low, high, 1)
+            kernel = blur.kernels(blur.trajectories(rng, reach_px), side_px)
+            blurred = blur.shake(
+                stored,
+                torch.from_numpy(kernel),
+                torch.from_numpy(rng.standard_normal((1, 3, *sharp.shape[:2]))),
+                torch.tensor([5e-5], dtype=torch.float64),
+                torch.tensor([2.0], dtype=torch.float64),
+            )
+            pixels = (blurred[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+            yield Pair(
+                name=f"{path.stem}-{low}-{high}",
+                scene=path.stem,
+                kind="shake",
+                strength_px=float(reach_px[0]),
+                blurred=pixels,
+                sharp=sharp,
+            )

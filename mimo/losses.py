@@ -1,0 +1,58 @@
+"""The losses of MIMO-UNet: L1 on images and L1 on their spectra, at every scale. Pure, float32.
+
+`restored` and `sharp_pyramid` are sequences of images b 3 h w, scale 1 first. Losses exist only at
+the scales that `restored` has: a network with a single output is compared at full size alone.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from mimo.network import Image
+
+Loss = Float[Tensor, ""]
+
+
+def pyramid(sharp: Image) -> tuple[Image, Image, Image]:
+    """Sharp targets S_1, S_2, S_3: bilinear at half and quarter size, without anti-aliasing.
+
+    As in the authors' code. Its blurred inputs are decimated instead, so that their pixels lie
+    half a pixel (scale 2) and one and a half (scale 3) of the full image up and left of these.
+    """
+    return (
+        sharp,
+        F.interpolate(sharp, scale_factor=0.5, mode="bilinear"),
+        F.interpolate(sharp, scale_factor=0.25, mode="bilinear"),
+    )
+
+
+def content_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Loss:
+    """Multi-scale content loss: the mean absolute error, summed over scales."""
+    pairs = zip(restored, sharp_pyramid, strict=False)
+    return torch.stack([F.l1_loss(r.float(), s) for r, s in pairs]).sum()
+
+
+def frequency_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Loss:
+    """Multi-scale frequency reconstruction loss (MSFR), before its weight of 0.1.
+
+    The mean absolute error of the real and of the imaginary parts of the two-dimensional Fourier
+    transform, as separate values, summed over scales. The transform is not normalised and both
+    its halves count, as in the authors' code; the transform being linear, it is taken once, of the
+    difference.
+    """
+    pairs = zip(restored, sharp_pyramid, strict=False)
+    spectra = [torch.view_as_real(torch.fft.fft2(r.float() - s)) for r, s in pairs]
+    return torch.stack([z.abs().mean() for z in spectra]).sum()
+
+
+def total_loss(
+    restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor], frequency_weight: float = 0.1
+) -> Loss:
+    """Content loss plus `frequency_weight` times MSFR."""
+    loss = content_loss(restored, sharp_pyramid)
+    if frequency_weight:
+        loss = loss + frequency_weight * frequency_loss(restored, sharp_pyramid)
+    return loss

@@ -1,0 +1,84 @@
+"""What a run leaves behind: `run.json`, `metrics.csv`, `images.csv`. Every result is read there."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import mimo
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON, complete or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """Write rows that share their keys as CSV, complete or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a CSV file, numbers as numbers."""
+
+    def number(text: str) -> str | float:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+    with path.open(newline="") as file:
+        return [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "mimo": mimo.__version__,
+    }
+
+
+def hardware() -> dict[str, str | int]:
+    """The processor, the threads that PyTorch uses on it, and the GPU if there is one."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":")[1].strip() if names else cpu
+    found = {"cpu": cpu, "cores": os.cpu_count() or 0, "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        found |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
+    return found
+
+
+def git_state() -> dict[str, str | bool]:
+    """The commit that the package was run from, and whether files of it differed."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(Path(mimo.__file__).parent), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "-s", "--", "."))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": True}

@@ -1,0 +1,200 @@
+"""Restore photos of any size: padding, exact tiles, the rotation ensemble, files and folders."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from PIL import ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+from mimo.config import InputError
+from mimo.network import MIMOUNet
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+LARGE_PX = 2048  # larger photos are restored in tiles, to spare memory
+
+
+def restore(
+    image: np.ndarray, net: MIMOUNet, *, tile_px: int | None = None, ensemble: int = 1
+) -> np.ndarray:
+    """A photo, deblurred: same size, same type.
+
+    image: h x w x 3, of any size from 1 x 1 up; uint8, or float in [0, 1].
+    tile_px: restore squares of this side, one after the other. The result is that of the whole
+    photo, since each square is given as much around it as the network can see. By default, photos
+    beyond 2048 pixels are tiled.
+    ensemble: 4 restores the photo in four rotations and takes the mean, which is how MIMO-UNet++
+    comes from MIMO-UNet+; 1 does not.
+
+    Raises ValueError for another shape, type, tile or ensemble.
+    """
+    return restore_scales(image, net, tile_px=tile_px, ensemble=ensemble)[0]
+
+
+def restore_scales(
+    image: np.ndarray, net: MIMOUNet, *, tile_px: int | None = None, ensemble: int = 1
+) -> list[np.ndarray]:
+    """All three outputs, at full, half and quarter size (rounded up). Else as `restore`."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"expected an image h x w x 3, not {' x '.join(map(str, image.shape))}")
+    if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(f"expected uint8 or float in [0, 1], not {image.dtype}")
+    if ensemble not in (1, 4):
+        raise ValueError(f"ensemble is 1 or 4, not {ensemble}")
+    if tile_px is not None and tile_px < 4:
+        raise ValueError(f"tile_px is at least 4, not {tile_px}")
+    height, width = image.shape[:2]
+    x = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1)
+    x = np.pad(x, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="symmetric")
+
+    turned = [_tiled(np.rot90(x, turn), net, tile_px) for turn in range(ensemble)]
+    restored = []
+    for k in range(3):
+        mean = np.mean([np.rot90(out[k], -turn) for turn, out in enumerate(turned)], axis=0)
+        cut = mean[: -(-height // 2**k), : -(-width // 2**k)].clip(0, 1)
+        is_bytes = image.dtype == np.uint8
+        restored.append(
+            (cut * 255).round().astype(np.uint8) if is_bytes else cut.astype(image.dtype)
+        )
+    return restored
+
+
+def receptive_px(net: MIMOUNet) -> int:
+    """How far an output pixel sees, in each direction: 17 + 28 n pixels for n residual blocks."""
+    return 17 + 28 * net.config["res_blocks"]
+
+
+def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None) -> list[np.ndarray]:
+    """Three float outputs for `x`, whose sides are multiples of 4."""
+    height, width = x.shape[:2]
+    if tile_px is None:
+        tile_px = LARGE_PX
+    tile = tile_px // 4 * 4  # the network's grid: every fourth pixel is one at quarter size
+    halo = -(-receptive_px(net) // 4) * 4
+    out = [np.empty((height >> k, width >> k, 3), np.float32) for k in range(3)]
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            bottom, right = min(top + tile, height), min(left + tile, width)
+            y, x0 = max(top - halo, 0), max(left - halo, 0)
+            parts = _run(x[y : bottom + halo, x0 : right + halo], net)
+            for k, part in enumerate(parts):
+                inside = np.s_[
+                    (top - y) >> k : (bottom - y) >> k, (left - x0) >> k : (right - x0) >> k
+                ]
+                out[k][top >> k : bottom >> k, left >> k : right >> k] = part[inside]
+    return out
+
+
+@torch.inference_mode()
+def _run(x: np.ndarray, net: MIMOUNet) -> list[np.ndarray]:
+    weight = next(net.parameters())
+    batch = torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]
+    return [r[0].permute(1, 2, 0).cpu().numpy() for r in net(batch.to(weight.device))]
+
+
+def read_image(path: Path) -> PILImage.Image:
+    """A photo file, upright, as L, RGB, RGBA or 16-bit grey. Raises InputError if it can't be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PILImage.DecompressionBombWarning)
+            with PILImage.open(path) as file:
+                file.load()
+                image = ImageOps.exif_transpose(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not an image that can be read") from None
+    except (PILImage.DecompressionBombWarning, PILImage.DecompressionBombError) as error:
+        raise InputError(f"{path}: too many pixels ({error})") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: damaged or cut short ({error})") from None
+    if image.mode in ("L", "RGB", "RGBA", "I;16"):
+        return image
+    if image.mode in ("I", "I;16B"):
+        return image.convert("I;16")
+    transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+    converted = image.convert("RGBA" if transparent else "RGB")
+    if image.mode == "CMYK":  # its profile describes inks
+        converted.info.pop("icc_profile", None)
+    return converted
+
+
+def restore_image(image: PILImage.Image, net: MIMOUNet, **how) -> list[PILImage.Image]:
+    """All three outputs in the mode of `image`; transparency is kept as it was."""
+    if image.mode == "I;16":
+        grey = np.asarray(image).astype(np.float32) / 65535
+        outs = restore_scales(np.repeat(grey[:, :, None], 3, axis=2), net, **how)
+        return [
+            PILImage.fromarray((o.mean(axis=2) * 65535).round().astype(np.uint16)) for o in outs
+        ]
+    restored = [
+        PILImage.fromarray(o) for o in restore_scales(np.asarray(image.convert("RGB")), net, **how)
+    ]
+    if image.mode == "L":
+        return [r.convert("L") for r in restored]
+    if image.mode == "RGBA":
+        for r in restored:
+            r.putalpha(image.getchannel("A").resize(r.size, PILImage.Resampling.BOX))
+    return restored
+
+
+def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None:
+    """Write `image`, with the colour profile of `like`; complete or not at all."""
+    suffix = path.suffix.lower()
+    if image.mode == "RGBA" and suffix in (".jpg", ".jpeg"):
+        raise InputError(f"{path}: JPEG holds no transparency; write .png or .webp")
+    if image.mode == "I;16" and suffix not in (".png", ".tif", ".tiff"):
+        raise InputError(f"{path}: {suffix} holds no 16-bit grey; write .png or .tif")
+    partial = path.with_name(f".{path.name}.partial{path.suffix}")
+    best = {"quality": 95, "subsampling": 0} if suffix in (".jpg", ".jpeg") else {}
+    if suffix == ".webp":
+        best = {"quality": 95, "method": 4}
+    try:
+        image.save(partial, icc_profile=like.info.get("icc_profile"), **best)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror or error})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def restore_files(
+    source: Path, output: Path, net: MIMOUNet, *, all_scales: bool = False, **how
+) -> list[str]:
+    """Restore a photo, or every photo of a folder; returns what went wrong, a line for each.
+
+    output: a file name, or a folder (one that exists, or any name if `source` is a folder), where
+    photos keep their names. all_scales: write `NAME-half` and `NAME-quarter` too.
+    """
+    if source.is_dir():
+        inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inputs:
+            raise InputError(f"{source}: no images here ({' '.join(SUFFIXES)})")
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{output}: {source} is a folder, so the output must be one too")
+        output.mkdir(parents=True, exist_ok=True)
+    else:
+        inputs = [source]
+    outputs = [output / p.name for p in inputs] if output.is_dir() else [output]
+    for old, new in zip(inputs, outputs, strict=True):
+        if new.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{new}: unknown kind of image; write one of {' '.join(SUFFIXES)}")
+        if new.exists() and old.exists() and new.samefile(old):
+            raise InputError(f"{new}: would overwrite the blurred photo; choose another output")
+        if not new.parent.is_dir():
+            raise InputError(f"{new.parent}: no such folder")
+
+    problems = []
+    for old, new in tqdm(list(zip(inputs, outputs, strict=True)), disable=len(inputs) == 1):
+        try:
+            image = read_image(old)
+            scales = restore_image(image, net, **how)
+            names = ["", "-half", "-quarter"] if all_scales else [""]
+            for name, restored in zip(names, scales, strict=False):
+                write_image(restored, new.with_stem(new.stem + name), image)
+        except InputError as error:
+            problems.append(str(error))
+    return problems

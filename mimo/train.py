@@ -1,0 +1,211 @@
+"""The training loop: one step after the other, exactly resumable, everything in sight."""
+
+import math
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from mimo import record, weights
+from mimo.config import InputError, TrainConfig
+from mimo.data import ShakePairs, listing_hash, photo_paths, read_photo, shake_test
+from mimo.evaluate import PROTOCOL, evaluate, summary
+from mimo.losses import content_loss, frequency_loss, pyramid
+from mimo.metrics import Mean
+from mimo.network import MIMOUNet
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """The rate of a step (from 0): a linear rise, a constant stretch, a cosine down to zero."""
+    rise = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    fall_steps = config.decay * config.steps
+    left = (config.steps - step) / fall_steps if fall_steps else 1.0
+    return config.lr * rise * 0.5 * (1 - math.cos(math.pi * min(1.0, left)))
+
+
+def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
+    """PyTorch's default initial values; the output heads at zero if the configuration says so."""
+    torch.manual_seed(seed)
+    net = MIMOUNet(**asdict(config.net))
+    if config.zero_heads:
+        for head in net.head.values():
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+    return net
+
+
+def train(
+    config: TrainConfig, out: Path, *, seed: int = 0, resume: bool = False, command: str = ""
+) -> dict:
+    """Train on shaken photos and leave a record, `weights.safetensors` and a state in `out`.
+
+    The order of the data, the initial values and so, on one machine, every bit of the result
+    follow from `config` and `seed`. With `resume`, a run that stopped goes on from its last saved
+    state, or starts if there is none. Returns the record (`run.json`).
+
+    Raises InputError if `out` holds a run and `resume` is not asked for, or another run's state.
+    """
+    started = time.monotonic()
+    state_path = out / "state.pt"
+    if (out / "run.json").exists():
+        raise InputError(f"{out}: holds a finished run; choose another --out or remove it")
+    if state_path.exists() and not resume:
+        raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.bfloat16 else "no", step_scheduler_with_optimizer=False
+    )
+    if config.batch_images_global % accelerator.num_processes:
+        raise InputError(
+            f"batch_images_global {config.batch_images_global} can't be shared equally by "
+            f"{accelerator.num_processes} processes"
+        )
+    paths = photo_paths("train")
+    pairs = ShakePairs(
+        [read_photo(p) for p in paths],
+        config.blur,
+        crop_px=config.crop_px,
+        batch_images=config.batch_images_global,
+        steps=config.steps,
+        seed=seed,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+
+    net = initial_network(config, seed).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.lr)
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    state = {
+        "identity": {"config": asdict(config), "seed": seed},
+        "step": 0,
+        "wall_s": 0.0,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "metrics": [],
+        "images": [],
+    }
+    if resume and state_path.exists():
+        saved = torch.load(state_path, weights_only=True)
+        if saved["identity"] != state["identity"]:
+            raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average.load_state_dict(saved["average"])
+        state |= {k: saved[k] for k in ("step", "wall_s", "started", "metrics", "images")}
+    wall_before_s = state["wall_s"]
+    model, optimizer = accelerator.prepare(net, optimizer)
+    average.to(accelerator.device)
+
+    def save() -> None:
+        state["wall_s"] = wall_before_s + time.monotonic() - started
+        tensors = {"net": net, "optimizer": optimizer, "average": average}
+        partial = state_path.with_suffix(".partial")
+        torch.save(state | {k: v.state_dict() for k, v in tensors.items()}, partial)
+        partial.replace(state_path)
+
+    # Workers prepare whole batches; each process asks for its own part of the same global batch.
+    rest = Subset(pairs, range(state["step"], config.steps))
+    loader = DataLoader(rest, batch_size=None, num_workers=config.workers)
+    progress = tqdm(
+        loader,
+        "train",
+        config.steps,
+        initial=state["step"],
+        disable=not accelerator.is_main_process,
+    )
+    saved_at = time.monotonic()
+    model.train()
+    for blurred, sharp in progress:
+        blurred = blurred.to(accelerator.device, memory_format=torch.channels_last)
+        targets = pyramid(sharp.to(accelerator.device))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(state["step"], config)
+        with accelerator.autocast():
+            restored = model(blurred)
+        content = content_loss(restored, targets)
+        frequency = frequency_loss(restored, targets)
+        accelerator.backward(content + config.frequency_weight * frequency)
+        if config.clip_norm is not None:
+            accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update_parameters(net)
+        state["step"] += 1
+
+        step = state["step"]
+        if step % config.log_steps == 0 or step == config.steps:
+            row = {
+                "step": step,
+                "content": round(content.item(), 6),
+                "frequency": round(frequency.item(), 6),
+                "lr": round(optimizer.param_groups[0]["lr"], 9),
+            }
+            if not math.isfinite(row["content"]):
+                raise InputError(f"the loss is {row['content']} at step {step}: lower --lr")
+            state["metrics"].append(row)
+            progress.set_postfix(content=f"{row['content']:.4f}")
+        if accelerator.is_main_process:
+            if step in config.budgets_steps or step == config.steps:
+                rows = evaluate(average.module.eval(), shake_test())
+                state["images"] += [{"step": step} | r for r in rows]
+            if time.monotonic() - saved_at > config.save_s:
+                save()
+                saved_at = time.monotonic()
+
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        save()
+        return _finish(out, state, average.module, command, paths)
+    return {}
+
+
+def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Path]) -> dict:
+    """Write weights and record; the state goes, so that `out` holds a finished run."""
+    by_step: dict[int, list[dict]] = {}
+    for row in state["images"]:
+        by_step.setdefault(row["step"], []).append(row)
+    budgets = {str(step): summary(rows) for step, rows in by_step.items()}
+    config = state["identity"]["config"]
+    content = {
+        "command": command or " ".join(sys.argv),
+        "seed": state["identity"]["seed"],
+        "config": config,
+        "git": record.git_state(),
+        "versions": record.versions(),
+        "hardware": record.hardware(),
+        "data": {
+            "train": f"{len(photos)} photos",
+            "train_sha256": listing_hash(photos),
+            "test_sha256": listing_hash(photo_paths("test")),
+        },
+        "protocol": PROTOCOL,
+        "started": state["started"],
+        "wall_s": round(state["wall_s"], 1),
+        "images_seen": state["step"] * config["batch_images_global"],
+        "result": budgets[str(state["step"])],
+        "budgets": budgets,
+    }
+    weights.save(net, out / "weights.safetensors")
+    record.write_rows(out / "metrics.csv", state["metrics"])
+    record.write_rows(out / "images.csv", state["images"])
+    record.write_json(out / "run.json", content)
+    (out / "state.pt").unlink()
+    return content
+
+
+def report(content: dict) -> str:
+    """The result of a record in one line."""
+    result = content["result"]
+    gain = Mean(**result["gain_db"])
+    return (
+        f"{result['psnr_db']['mean']:.2f} dB, {gain} dB over the blurred photo "
+        f"({result['images']} pairs, {gain.clusters} scenes)"
+    )
