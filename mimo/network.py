@@ -78,7 +78,7 @@ class SCM(nn.Module):
 class FAM(nn.Module):
     """Feature attention module: a smaller image's features amplify or suppress the encoder's.
 
-    `x`: the encoder's features, come down to scale k. `z`: SCM_k's. Same shape, which the sum keeps.
+    `x`: the encoder's features, come down to scale k. `z`: SCM_k's. Same shape, as is the sum.
     """
 
     def __init__(self, channels: int):
@@ -103,7 +103,7 @@ class AFF(nn.Module):
         self.smooth = nn.Conv2d(c_out, c_out, 3, padding=1)
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
-        """Fuse `encoded` (scale 1 first). Resizing is by nearest neighbour, as the authors do it."""
+        """Fuse `encoded` (scale 1 first), resized by nearest neighbour as the authors do it."""
         return self.smooth(self.mix(torch.cat([F.interpolate(e, size) for e in encoded], dim=1)))
 
 
@@ -164,7 +164,7 @@ class MIMOUNet(nn.Module):
         return restored["1"], restored["2"], restored["3"]
 
     def trace(self, blurred: Image) -> dict[str, Tensor]:
-        """Every part's output by name (`stem`, `fam.2`, `encoder.3`, ...), in the order of the run."""
+        """Every part's output by name (`stem`, `fam.2`, `encoder.3`, ...), in running order."""
         seen: dict[str, Tensor] = {}
         parts = [(n, m) for n, m in self.named_modules() if n == "stem" or n.count(".") == 1]
         parts = [(n, m) for n, m in parts if not n.startswith("stem.")]

@@ -1,0 +1,163 @@
+"""The command line: `python -m mimo COMMAND --help` says what each command takes."""
+
+import contextlib
+import io
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from mimo.config import PRESETS, InputError, TrainConfig
+
+
+@dataclass
+class Restore:
+    """Deblur a photo, or every photo of a folder."""
+
+    input: Positional[Path]
+    """A photo or a folder."""
+    output: Annotated[Path, arg(aliases=["-o"])]
+    """A file name whose ending chooses the format, or a folder."""
+    model: str = "tiny"
+    """Shipped weights (tiny), a .safetensors file, or the authors' .pkl."""
+    ensemble: Literal[1, 4] = 1
+    """4: the mean over four rotations, as in MIMO-UNet++."""
+    tile_px: int | None = None
+    """Restore squares of this side, to spare memory; the result is the same."""
+    all_scales: bool = False
+    """Write the half and quarter size outputs too, as NAME-half and NAME-quarter."""
+
+    def run(self) -> int:
+        """Restore; problems with single files are told at the end."""
+        from mimo.restore import restore_files
+        from mimo.weights import load
+
+        if not self.input.exists():
+            raise InputError(f"{self.input}: no such file or folder")
+        if self.tile_px is not None and self.tile_px < 4:
+            raise InputError(f"--tile-px is at least 4, not {self.tile_px}")
+        problems = restore_files(
+            self.input,
+            self.output,
+            load(self.model),
+            all_scales=self.all_scales,
+            tile_px=self.tile_px,
+            ensemble=self.ensemble,
+        )
+        for problem in problems:
+            print(f"mimo: {problem}", file=sys.stderr)
+        return 2 if problems else 0
+
+
+@dataclass
+class Train:
+    """Train a preset; its options can be overridden one by one."""
+
+    preset: Positional[Literal[tuple(PRESETS)]]  # type: ignore[valid-type]
+    """Cost and result to expect stand in mimo/config.py."""
+    seed: int = 0
+    """Of initial values and data."""
+    out: Path | None = None
+    """Folder for record, weights and state; runs/PRESET-seedN by default."""
+    resume: bool = False
+    """Go on from the last saved state in the folder."""
+    steps: int | None = None
+    """Another number of optimiser steps than the preset's."""
+    threads: int | None = None
+    """Threads of the processor to use."""
+
+    def run(self) -> int:
+        """Train and print the result."""
+        from dataclasses import replace
+
+        import torch
+
+        from mimo import train
+
+        preset = PRESETS[self.preset]
+        config: TrainConfig = preset.config
+        if self.steps is not None:
+            config = replace(config, steps=self.steps)
+        if config.steps < 1:
+            raise InputError(f"--steps is at least 1, not {config.steps}")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
+        out = self.out or Path("runs") / f"{self.preset}-seed{self.seed}"
+        command = " ".join(["python -m mimo", *sys.argv[1:]])
+        content = train.train(config, out, seed=self.seed, resume=self.resume, command=command)
+        if content:
+            print(f"{out}: {train.report(content)}")
+        return 0
+
+
+@dataclass
+class Evaluate:
+    """Restore a test set and print the gain over the blurred photos with its interval."""
+
+    model: Positional[str]
+    """Shipped weights (tiny), a .safetensors file, or the authors' .pkl."""
+    data: Positional[Literal["shake"]] = "shake"
+    """The test set: camera shake on the 20 test photos, at four strengths."""
+    ensemble: Literal[1, 4] = 1
+    """4: the mean over four rotations, as in MIMO-UNet++."""
+    json: Path | None = None
+    """Write the summary and the row of each image here."""
+
+    def run(self) -> int:
+        """Evaluate and print."""
+        from tqdm import tqdm
+
+        from mimo import evaluate, record
+        from mimo.data import shake_test
+        from mimo.train import report
+        from mimo.weights import load
+
+        if self.json is not None and not self.json.resolve().parent.is_dir():
+            raise InputError(f"{self.json}: no such folder")
+        rows = evaluate.evaluate(load(self.model), tqdm(shake_test()), ensemble=self.ensemble)
+        result = evaluate.summary(rows)
+        if self.json is not None:
+            content = {"protocol": evaluate.PROTOCOL, "result": result, "images": rows}
+            record.write_json(self.json, content)
+        print(f"{self.model} on {self.data}: {report({'result': result})}")
+        return 0
+
+
+def parse(words: list[str] | None) -> Restore | Train | Evaluate:
+    """The command that `words` ask for; tyro's box around a mistake is cut down to a line."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.extras.subcommand_cli_from_dict(
+                {"restore": Restore, "train": Train, "evaluate": Evaluate},
+                prog="python -m mimo",
+                description="Deblur photos with MIMO-UNet, and train it.",
+                args=words,
+            )
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        lines = [line.strip("│ ") for line in box.getvalue().splitlines()[1:]]
+        said = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
+        raise InputError(" ".join(" ".join(said).split()) + " (--help says more)") from None
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run a command; 0, or 2 and one line for a mistake that the user can mend."""
+    try:
+        return parse(words).run()
+    except InputError as error:
+        print(f"mimo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mimo: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
