@@ -106,12 +106,12 @@ def shake(
 ) -> Float[Tensor, "b 3 h2 w2"]:
     """What a shaken camera stores: values 0 to 1 in steps of 1/255, sides smaller by k - 1.
 
-    `noise` is standard normal; scaled, its variance in light is `shot_noise` times the light, plus
-    (0.0005)^2 for the electronics.
+    `noise` is standard normal; it is scaled so that its variance in light is `shot_noise` times the
+    light, as that of photons is. After the response curve it is nearly the same at all values.
     """
     light = lift_highlights(linearise(stored, gamma), highlight_gain)
     light = convolve(light, kernel).clamp(min=0)
-    light = light + noise * (shot_noise[:, None, None, None] * light + 0.0005**2).sqrt()
+    light = light + noise * (shot_noise[:, None, None, None] * light).sqrt()
     return (respond(light, gamma) * 255).round() / 255
 
 

@@ -60,8 +60,8 @@ class ShakePairs(Dataset):
     to the root of the texture of the tile in their middle.
 
     An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`,
-    process `rank` gets each `processes`-th crop. The reach is drawn as a squared uniform number:
-    weak blur, where most is to be gained, comes more often than strong blur.
+    process `rank` gets each `processes`-th crop. The reach is a uniform number to the power of
+    1.5: weak blur, where most is to be gained, comes more often than strong blur.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ShakePairs(Dataset):
         n, c, low_high = self.batch_images, self.crop_px, self.config
         windows = np.stack([self._window(rng) for _ in range(n)])
         low, high = low_high.reach_px
-        path = blur.trajectories(rng, low + (high - low) * rng.random(n) ** 2)
+        path = blur.trajectories(rng, low + (high - low) * rng.random(n) ** 1.5)
         shot_noise = rng.uniform(*low_high.shot_noise, n)
         gain = rng.uniform(*low_high.highlight_gain, n)
         noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mimo.network import Image
+from mimo.network import Image, Pyramid
 
 Loss = Float[Tensor, ""]
 
 
-def pyramid(sharp: Image) -> tuple[Image, Image, Image]:
+def pyramid(sharp: Image) -> Pyramid:
     """Sharp targets S_1, S_2, S_3: bilinear at half and quarter size, without anti-aliasing.
 
     As in the authors' code. Its blurred inputs are decimated instead, so that their pixels lie

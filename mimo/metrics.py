@@ -57,7 +57,7 @@ class Mean:
         return {k: round(v, 4) for k, v in asdict(self).items()}
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Mean:
+def clustered_mean(values: Sequence[float | int], clusters: Sequence[Hashable]) -> Mean:
     """The mean over clusters (scenes) of the mean within each, with a t interval.
 
     Images of one scene are alike: counted one by one, they would make an interval too narrow.

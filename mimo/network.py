@@ -10,6 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Image = Float[Tensor, "b 3 h w"]
+HalfImage = Float[Tensor, "b 3 h//2 w//2"]
+QuarterImage = Float[Tensor, "b 3 h//4 w//4"]
+Pyramid = tuple[Image, HalfImage, QuarterImage]
 Features = Float[Tensor, "b c h w"]
 
 
@@ -141,7 +144,7 @@ class MIMOUNet(nn.Module):
         self.decoder = nn.ModuleDict({k: DecoderBlock(c[k], res_blocks) for k in "321"})
         self.head = nn.ModuleDict({k: nn.Conv2d(c[k], 3, 3, padding=1) for k in "321"})
 
-    def forward(self, blurred: Image) -> tuple[Image, Image, Image]:
+    def forward(self, blurred: Image) -> Pyramid:
         """Restore `blurred` at full, half and quarter size.
 
         Raises ValueError if a side is no multiple of 4; `mimo.restore` takes any size.

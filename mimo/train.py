@@ -59,11 +59,12 @@ def train(
         raise InputError(f"{out}: holds a finished run; choose another --out or remove it")
     if state_path.exists() and not resume:
         raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: can't be made a folder ({error.strerror})") from None
 
-    accelerator = Accelerator(
-        mixed_precision="bf16" if config.bfloat16 else "no", step_scheduler_with_optimizer=False
-    )
+    accelerator = Accelerator()
     if config.batch_images_global % accelerator.num_processes:
         raise InputError(
             f"batch_images_global {config.batch_images_global} can't be shared equally by "
@@ -128,7 +129,7 @@ def train(
         targets = pyramid(sharp.to(accelerator.device))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state["step"], config)
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):
             restored = model(blurred)
         content = content_loss(restored, targets)
         frequency = frequency_loss(restored, targets)

@@ -1,0 +1,97 @@
+"""The command line as a newcomer types it: a mistake gets one line and exit status 2."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PILImage
+
+from mimo.__main__ import main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    PILImage.fromarray(photo).save(tmp_path / "photo.png")
+    PILImage.fromarray(photo).save(tmp_path / "photo.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "photo.jpg").read_bytes()[:900])
+    (tmp_path / "text.png").write_text("not a photo")
+    (tmp_path / "empty").mkdir()
+    torch.save([1, 2, 3], tmp_path / "list.pkl")
+    (tmp_path / "code.pkl").write_bytes(pickle.dumps({"model": print}))
+    rgba = PILImage.fromarray(photo)
+    rgba.putalpha(128)
+    rgba.save(tmp_path / "alpha.png")
+    return tmp_path
+
+
+def test_restore_writes_a_photo_of_the_same_size(folder, capsys):
+    assert main(["restore", f"{folder}/photo.png", "-o", f"{folder}/out.jpg"]) == 0
+    with PILImage.open(folder / "out.jpg") as out:
+        assert (out.format, out.size) == ("JPEG", (50, 40))
+
+
+MISTAKES = [
+    ("restore {f}/none.png -o {f}/out.png", "none.png: no such file or folder"),
+    ("restore {f}/empty -o {f}/out", "empty: no images here"),
+    ("restore {f}/text.png -o {f}/out.png", "text.png: not an image"),
+    ("restore {f}/cut.jpg -o {f}/out.png", "cut.jpg: damaged or cut short"),
+    ("restore {f}/photo.png -o {f}/out.xyz", "unknown kind of image"),
+    ("restore {f}/photo.png -o {f}/none/out.png", "none: no such folder"),
+    ("restore {f}/photo.png -o {f}/photo.png", "would overwrite"),
+    ("restore {f}/photo.png -o {f}", "would overwrite"),
+    ("restore {f}/alpha.png -o {f}/out.jpg", "JPEG holds no transparency"),
+    ("restore {f}/photo.png -o {f}/out.png --model nothing", "no weights named"),
+    ("restore {f}/photo.png -o {f}/out.png --model {f}/list.pkl", "list.pkl: holds no state_dict"),
+    ("restore {f}/photo.png -o {f}/out.png --model {f}/code.pkl", "could run code"),
+    ("restore {f}/photo.png -o {f}/out.png --model {f}/photo.jpg", "photo.jpg: not a checkpoint"),
+    ("restore {f}/photo.png -o {f}/out.png --tile-px 2", "at least 4"),
+    ("restore {f}/photo.png -o {f}/out.png --ensemble 3", "invalid choice"),
+    ("restore {f}/photo.png", "Missing"),
+    ("train huge", "invalid choice"),
+    ("train tiny --steps 0", "at least 1"),
+    ("train tiny --out {f}/photo.png --steps 1", "photo.png"),
+    ("evaluate tiny shake --json {f}/none/a.json", "none/a.json: no such folder"),
+    ("evaluate nothing", "no weights named"),
+    ("", "Expected one of"),
+]
+
+
+@pytest.mark.parametrize("words,message", MISTAKES, ids=[m for _, m in MISTAKES])
+def test_a_mistake_gets_one_line_and_status_2(folder, capsys, words, message):
+    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    assert main(words.format(f=folder).split()) == 2
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if not line.startswith("tiny:")]
+    assert said.out == "" and len(lines) == 1 and message in lines[0]
+    assert before == {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_help_names_the_commands_and_succeeds(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("restore", "train", "evaluate"))
+
+
+def test_the_module_runs_and_its_exit_status_reaches_the_shell(folder):
+    words = [sys.executable, "-m", "mimo", "restore", "none.png", "-o", "out.png"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "mimo: none.png: no such file or folder\n"
+
+
+def test_evaluate_writes_what_it_prints(folder, capsys, monkeypatch):
+    from mimo import data
+
+    few = list(data.shake_test("validation"))[:8]
+    monkeypatch.setattr(data, "shake_test", lambda: few)
+    assert main(["evaluate", "tiny", "--json", f"{folder}/result.json"]) == 0
+    content = json.loads((folder / "result.json").read_text())
+    assert len(content["images"]) == content["result"]["images"] == 8
+    assert f"{content['result']['psnr_db']['mean']:.2f} dB" in capsys.readouterr().out

@@ -1,0 +1,117 @@
+"""Training pairs follow from seed and step alone; the test set is the same bits everywhere."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from mimo.config import BlurConfig, InputError
+from mimo.data import (
+    BANDS_PX,
+    ShakePairs,
+    listing_hash,
+    most_textured,
+    photo_paths,
+    read_photo,
+    shake_test,
+    texture,
+)
+
+TEST_SET_SHA256 = "715a3c206f6468119437ac0a0ab435bc58de490b62c39585f7f5b364f601107a"
+
+
+def pairs(**changes):
+    photos = [read_photo(p) for p in photo_paths("train")[:3]]
+    settings = {"crop_px": 32, "batch_images": 4, "steps": 10, "seed": 5}
+    return ShakePairs(photos, BlurConfig(), **(settings | changes))
+
+
+def test_a_batch_follows_from_seed_and_step():
+    first, again, other = pairs(), pairs(steps=99), pairs(seed=6)
+    for one, two in zip(first[3], again[3], strict=True):
+        assert torch.equal(one, two)
+    assert not torch.equal(first[3][1], first[4][1])
+    assert not torch.equal(first[3][1], other[3][1])
+
+
+def test_processes_share_one_global_batch():
+    whole = pairs()[2]
+    parts = [pairs(rank=rank, processes=2)[2] for rank in (0, 1)]
+    for i in (0, 1):  # blurred, sharp
+        assert torch.equal(torch.stack([p[i] for p in parts], 1).flatten(0, 1), whole[i])
+
+
+def test_a_batch_is_float32_images_of_bytes():
+    for images in pairs()[0]:
+        assert images.shape == (4, 3, 32, 32) and images.dtype == torch.float32
+        assert torch.allclose(images * 255, (images * 255).round(), atol=1e-3)
+
+
+def test_without_blur_and_noise_both_are_the_photo():
+    still = BlurConfig(reach_px=(0.0, 1e-6), shot_noise=(0.0, 0.0), highlight_gain=(1.0, 1.0))
+    data = pairs()
+    blurred, sharp = ShakePairs(data.photos, still, crop_px=32, batch_images=4, steps=1, seed=0)[0]
+    assert torch.allclose(blurred, sharp, atol=1e-6)
+
+
+def test_textured_places_are_drawn_more_often():
+    photo = np.zeros((200, 400, 3), np.uint8)
+    photo[:, 200:] = np.random.default_rng(0).integers(0, 255, (200, 200, 3))
+    data = ShakePairs([photo], BlurConfig(), crop_px=32, batch_images=4, steps=10, seed=0)
+    share = np.mean([data[step][1].std(dim=(1, 2, 3)).numpy() > 0.1 for step in range(10)])
+    assert share > 0.9
+
+
+def test_a_photo_too_small_for_the_crop_is_refused():
+    with pytest.raises(InputError, match="photo 0 is 90 x 80.*need 94"):
+        photo = np.zeros((80, 90, 3), np.uint8)
+        ShakePairs([photo], BlurConfig(), crop_px=32, batch_images=1, steps=1, seed=0)
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match="no photos"):
+        photo_paths("train", tmp_path)
+
+
+def test_the_most_textured_square_is_found():
+    photo = np.zeros((256, 320, 3), np.uint8)
+    photo[64:160, 128:224] = np.random.default_rng(0).integers(0, 255, (96, 96, 3))
+    assert most_textured(photo, 90) == (64, 128)
+    assert texture(photo).shape == (7, 9)
+
+
+def test_a_hash_of_files_sees_names_and_contents(tmp_path):
+    (tmp_path / "a").write_text("1")
+    before = listing_hash([tmp_path / "a"])
+    (tmp_path / "a").write_text("2")
+    assert listing_hash([tmp_path / "a"]) != before
+    (tmp_path / "b").write_text("1")
+    assert listing_hash([tmp_path / "b"]) != before
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return list(shake_test())
+
+
+def test_the_test_set_has_each_photo_at_four_strengths(test_set):
+    assert len(test_set) == 20 * len(BANDS_PX)
+    assert {p.scene for p in test_set} == {p.stem for p in photo_paths("test")}
+    for pair, (low, high) in zip(test_set, BANDS_PX * 20, strict=True):
+        assert low <= pair.strength_px < high
+        assert pair.blurred.shape == pair.sharp.shape == (320, 320, 3)
+
+
+def test_stronger_blur_is_further_from_the_photo(test_set):
+    errors = np.array([np.mean((p.blurred / 255 - p.sharp / 255) ** 2) for p in test_set])
+    assert (np.diff(errors.reshape(20, 4).mean(axis=0)) > 0).all()
+
+
+def test_the_test_set_is_the_same_bits_everywhere(test_set):
+    digest = hashlib.sha256()
+    for pair in test_set:
+        digest.update(f"{pair.name} {pair.strength_px:.3f}".encode())
+        digest.update(pair.blurred.tobytes() + pair.sharp.tobytes())
+    assert digest.hexdigest() == TEST_SET_SHA256

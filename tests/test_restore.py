@@ -1,0 +1,172 @@
+"""Restoring: any size, exact tiles, the rotation ensemble, any image file."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+from mimo import MIMOUNet, restore
+from mimo.config import InputError
+from mimo.restore import read_image, restore_files, restore_image, restore_scales
+
+torch.manual_seed(0)
+NET = MIMOUNet(8, 1).eval()
+RNG = np.random.default_rng(0)
+
+
+@given(st.integers(1, 21), st.integers(1, 21))
+@settings(max_examples=25, deadline=None)
+def test_any_size_comes_back_at_its_size(height, width):
+    image = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    full, half, quarter = restore_scales(image, NET)
+    assert full.shape == image.shape and full.dtype == np.uint8
+    assert half.shape == (-(-height // 2), -(-width // 2), 3)
+    assert quarter.shape == (-(-height // 4), -(-width // 4), 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_float_image_is_the_networks_own_output_clamped(dtype):
+    image = RNG.random((16, 24, 3)).astype(dtype)
+    restored = restore(image, NET)
+    with torch.no_grad():
+        want = NET(torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None])[0]
+    assert restored.dtype == dtype
+    assert np.allclose(restored, want[0].permute(1, 2, 0).clamp(0, 1).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("tile_px", [16, 40, 101])
+def test_tiles_give_the_whole(tile_px):
+    image = RNG.random((150, 210, 3)).astype(np.float32)
+    for whole, tiled in zip(
+        restore_scales(image, NET), restore_scales(image, NET, tile_px=tile_px), strict=True
+    ):
+        assert abs(whole - tiled).max() < 1e-5
+
+
+def test_the_ensemble_turns_and_turns_back():
+    """The mean over rotations does not care how the photo is held; a single pass does."""
+    image = RNG.random((16, 24, 3)).astype(np.float32)
+    upright, turned = (restore(i, NET, ensemble=4) for i in (image, np.rot90(image)))
+    assert np.allclose(np.rot90(upright), turned, atol=1e-5)
+    assert not np.allclose(np.rot90(restore(image, NET)), restore(np.rot90(image), NET), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "image,how,message",
+    [
+        (np.zeros((4, 4), np.uint8), {}, "expected an image"),
+        (np.zeros((4, 4, 4), np.uint8), {}, "expected an image"),
+        (np.zeros((0, 4, 3), np.uint8), {}, "expected an image"),
+        (np.zeros((4, 4, 3), np.int64), {}, "expected uint8 or float"),
+        (np.zeros((4, 4, 3)), {"ensemble": 8}, "ensemble is 1 or 4"),
+        (np.zeros((4, 4, 3)), {"tile_px": 3}, "at least 4"),
+    ],
+)
+def test_other_arrays_are_refused(image, how, message):
+    with pytest.raises(ValueError, match=message):
+        restore(image, NET, **how)
+
+
+def modes() -> dict[str, PILImage.Image]:
+    colour = RNG.integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    rgb = PILImage.fromarray(colour)
+    alpha = PILImage.fromarray(RNG.integers(0, 256, (9, 14), dtype=np.uint8))
+    rgba = rgb.copy()
+    rgba.putalpha(alpha)
+    la = rgb.convert("L")
+    la.putalpha(alpha)
+    deep = PILImage.fromarray(RNG.integers(0, 65536, (9, 14)).astype(np.uint16))
+    return {
+        "rgb.png": rgb,
+        "grey.png": rgb.convert("L"),
+        "one-bit.png": rgb.convert("1"),
+        "palette.png": rgb.convert("P"),
+        "alpha.png": rgba,
+        "grey-alpha.png": la,
+        "deep.png": deep,
+        "ink.jpg": rgb.convert("CMYK"),
+        "ink.tif": rgb.convert("CMYK"),
+        "photo.webp": rgb,
+        "dot.png": rgb.crop((0, 0, 1, 1)),
+    }
+
+
+MODES = modes()
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_kind_of_image_comes_back_as_a_user_expects(tmp_path, name):
+    MODES[name].save(tmp_path / name)
+    out = tmp_path / "restored.png"
+    assert restore_files(tmp_path / name, out, NET) == []
+    with PILImage.open(out) as restored:
+        assert restored.size == MODES[name].size
+        want = {"grey.png": "L", "alpha.png": "RGBA", "grey-alpha.png": "RGBA", "deep.png": "I;16"}
+        assert restored.mode == want.get(name, "RGB")
+        if restored.mode == "RGBA":
+            alpha = MODES[name].getchannel("A")
+            assert restored.getchannel("A").tobytes() == alpha.tobytes()
+
+
+def test_16_bits_stay_16_bits(tmp_path):
+    image = MODES["deep.png"]
+    identity = MIMOUNet(8, 1).eval()
+    for parameter in identity.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    got = np.asarray(restore_image(image, identity)[0]).astype(int)
+    assert abs(got - np.asarray(image)).max() <= 1
+
+
+def test_a_photo_held_sideways_is_turned_upright(tmp_path):
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    PILImage.new("RGB", (8, 4)).save(tmp_path / "side.jpg", exif=exif)
+    assert read_image(tmp_path / "side.jpg").size == (4, 8)
+
+
+def test_the_colour_profile_is_kept(tmp_path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    MODES["rgb.png"].save(tmp_path / "a.png", icc_profile=profile)
+    restore_files(tmp_path / "a.png", tmp_path / "b.jpg", NET)
+    with PILImage.open(tmp_path / "b.jpg") as out:
+        assert out.info["icc_profile"] == profile
+
+
+def test_a_folder_is_restored_photo_by_photo(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("rgb.png", "photo.webp"):
+        MODES[name].save(source / name)
+    (source / "notes.txt").write_text("not a photo")
+    (source / "broken.png").write_text("not a photo")
+    problems = restore_files(source, tmp_path / "out", NET, all_scales=True)
+    assert [p.split(":")[0] for p in problems] == [str(source / "broken.png")]
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == [f"{n}{s}.{e}" for n, e in (("photo", "webp"), ("rgb", "png"))
+                     for s in ("-half", "-quarter", "")]  # fmt: skip
+
+
+def test_a_failed_write_leaves_nothing_under_the_final_name(tmp_path, monkeypatch):
+    MODES["rgb.png"].save(tmp_path / "a.png")
+    (tmp_path / "out.png").write_bytes(b"what was there before")
+
+    def full(self, file, **how):
+        open(file, "wb").write(b"half of")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PILImage.Image, "save", full)
+    problems = restore_files(tmp_path / "a.png", tmp_path / "out.png", NET)
+    assert len(problems) == 1 and "No space left" in problems[0]
+    assert (tmp_path / "out.png").read_bytes() == b"what was there before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "out.png"]
+
+
+def test_a_truncated_photo_is_told_as_such(tmp_path):
+    PILImage.fromarray(RNG.integers(0, 256, (99, 99, 3), dtype=np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:3000])
+    with pytest.raises(InputError, match="a.jpg: damaged or cut short"):
+        read_image(tmp_path / "a.jpg")

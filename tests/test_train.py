@@ -1,0 +1,163 @@
+"""Training: the loop learns, resumes exactly, and leaves a complete record."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mimo import data, train
+from mimo.config import PRESETS, BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.metrics import psnr_db
+from mimo.restore import restore
+from mimo.weights import load
+
+CONFIG = TrainConfig(
+    net=NetConfig(width=8, res_blocks=1),
+    blur=BlurConfig(reach_px=(0.0, 4.0)),
+    steps=4,
+    batch_images_global=2,
+    crop_px=32,
+    lr=1e-3,
+    log_steps=2,
+    ema_decay=0.5,
+)
+
+
+@pytest.fixture(autouse=True)
+def few_photos(monkeypatch):
+    """Three training photos and eight test pairs are enough here."""
+    pairs = [p for p, _ in zip(data.shake_test("validation"), range(8), strict=False)]
+    monkeypatch.setattr(train, "photo_paths", lambda split: data.photo_paths(split)[:3])
+    monkeypatch.setattr(train, "shake_test", lambda: pairs)
+
+
+def test_a_run_leaves_record_and_weights(tmp_path):
+    out = tmp_path / "run"
+    config = replace(CONFIG, budgets_steps=(2,))
+    train.train(config, out, seed=3, command="python -m mimo train some")
+    assert sorted(p.name for p in out.iterdir()) == [
+        "images.csv", "metrics.csv", "run.json", "weights.safetensors"]  # fmt: skip
+    content = json.loads((out / "run.json").read_text())
+    keys = "command seed config git versions hardware data protocol started wall_s images_seen"
+    assert set(content) == {*keys.split(), "result", "budgets"}
+    assert content["seed"] == 3 and content["images_seen"] == 8
+    assert content["config"]["net"] == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
+    assert list(content["budgets"]) == ["2", "4"] and content["budgets"]["4"] == content["result"]
+    with (out / "images.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["step"] for r in rows] == ["2"] * 8 + ["4"] * 8
+    with (out / "metrics.csv").open() as file:
+        assert [r["step"] for r in csv.DictReader(file)] == ["2", "4"]
+
+
+def test_the_recorded_result_is_that_of_the_kept_weights(tmp_path):
+    content = train.train(CONFIG, tmp_path / "run")
+    net = load(tmp_path / "run" / "weights.safetensors", "cpu")
+    pair = train.shake_test()[0]
+    with (tmp_path / "run" / "images.csv").open() as file:
+        row = next(csv.DictReader(file))
+    blurred, sharp = pair.blurred.astype("float32") / 255, pair.sharp / 255
+    assert float(row["psnr_db"]) == pytest.approx(psnr_db(restore(blurred, net), sharp), abs=1e-3)
+    assert content["result"]["images"] == 8
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("stop_at", [1, 3])
+def test_a_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, stop_at, bfloat16):
+    config = replace(CONFIG, save_s=0.0, bfloat16=bfloat16)
+    train.train(config, tmp_path / "whole")
+
+    get = data.ShakePairs.__getitem__
+
+    def stopping(self, step):
+        if step == stop_at:
+            raise Stop
+        return get(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data.ShakePairs, "__getitem__", stopping)
+        with pytest.raises(Stop):
+            train.train(config, tmp_path / "cut")
+    train.train(config, tmp_path / "cut", resume=True)
+
+    whole, cut = (load(tmp_path / n / "weights.safetensors", "cpu") for n in ("whole", "cut"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, cut.state_dict()[name]), name
+    for name in ("metrics.csv", "images.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
+
+
+def test_a_run_is_never_overwritten(tmp_path, monkeypatch):
+    train.train(replace(CONFIG, steps=1), tmp_path / "run")
+    with pytest.raises(InputError, match="holds a finished run"):
+        train.train(CONFIG, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "run.json").unlink()
+    (tmp_path / "run" / "state.pt").touch()
+    with pytest.raises(InputError, match="add --resume"):
+        train.train(CONFIG, tmp_path / "run")
+
+
+def test_another_runs_state_is_refused(tmp_path, monkeypatch):
+    def stop(self, step):
+        if step == 2:
+            raise Stop
+        return get(self, step)
+
+    get = data.ShakePairs.__getitem__
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(data.ShakePairs, "__getitem__", stop)
+        train.train(replace(CONFIG, save_s=0.0), tmp_path / "run")
+    with pytest.raises(InputError, match="another configuration or seed"):
+        train.train(replace(CONFIG, save_s=0.0), tmp_path / "run", seed=1, resume=True)
+
+
+def test_a_small_network_learns_to_deblur_one_batch():
+    """Over the same crops again and again, the error falls by a fifth within 60 steps."""
+    photos = [data.read_photo(p) for p in data.photo_paths("train")[:2]]
+    strong = BlurConfig(reach_px=(8.0, 8.0))
+    pairs = data.ShakePairs(photos, strong, crop_px=32, batch_images=4, steps=1, seed=0)
+    blurred, sharp = pairs[0]
+    net = train.initial_network(replace(CONFIG, zero_heads=True), seed=0)
+    assert torch.equal(net(blurred)[0], blurred)  # zero heads: the identity to begin with
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    targets, losses = train.pyramid(sharp), []
+    for _ in range(60):
+        restored = net(blurred)
+        loss = train.content_loss(restored, targets) + 0.1 * train.frequency_loss(restored, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append((restored[0] - sharp).abs().mean().item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    config = replace(CONFIG, steps=100, warmup_steps=10, decay=0.5, lr=1.0)
+    rates = [train.learning_rate(step, config) for step in range(100)]
+    assert rates[0] == 0.1 and rates[9] == 1 and rates[49] == 1
+    assert rates[75] == pytest.approx(0.5) and rates[99] < 0.01
+    assert all(train.learning_rate(s, CONFIG) == CONFIG.lr for s in range(4))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(InputError, match="lower --lr"):
+        train.train(replace(CONFIG, lr=math.inf), tmp_path / "run")
+
+
+def test_processes_that_cannot_share_the_batch_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(train.Accelerator, "num_processes", 3)
+    with pytest.raises(InputError, match="can't be shared equally"):
+        train.train(CONFIG, tmp_path / "run")
+
+
+def test_presets_have_a_price_and_an_expectation():
+    for name, preset in PRESETS.items():
+        assert preset.cost and preset.expect, name
+        assert preset.config.steps > 0

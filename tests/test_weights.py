@@ -1,0 +1,133 @@
+"""Weights load from files that are what they say, and nothing else does."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mimo import MIMOUNet, load, weights
+from mimo.config import InputError
+
+
+def test_our_own_files_come_back_as_they_were(tmp_path):
+    net = MIMOUNet(8, 2).eval()
+    weights.save(net, tmp_path / "net.safetensors")
+    again = load(tmp_path / "net.safetensors", "cpu")
+    x = torch.rand(1, 3, 16, 16)
+    assert again.config["width"] == 8 and again.config["res_blocks"] == 2 and not again.training
+    assert torch.equal(net(x)[0], again(x)[0])
+
+
+def test_shipped_weights_have_a_name_and_stay_small():
+    files = sorted(weights.TRAINED.glob("*.safetensors"))
+    assert "tiny" in [f.stem for f in files]
+    assert all(f.stat().st_size < 1e6 for f in files if f.stem == "tiny")
+    assert load("tiny", "cpu").config == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
+
+
+def test_a_bare_state_dict_of_the_authors_loads_too(tmp_path):
+    ours = MIMOUNet(8, 1).eval()
+    theirs = {authors_name(k): v for k, v in ours.state_dict().items()}
+    torch.save(theirs, tmp_path / "bare.pkl")
+    again = load(tmp_path / "bare.pkl", "cpu")
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in ours.state_dict().items())
+
+
+def authors_name(ours: str) -> str:
+    """The inverse of `weights.our_name`, from the list of all of the authors' names."""
+    from test_network import KEYS
+
+    return next(name for name, _ in KEYS["MIMO-UNet"] if weights.our_name(name) == ours)
+
+
+class Payload:
+    """What a hostile checkpoint does when it is unpickled."""
+
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return (open, (str(self.victim), "w"))
+
+
+def test_a_checkpoint_that_carries_code_is_refused_and_not_run(tmp_path):
+    victim = tmp_path / "victim"
+    torch.save({"model": {"a": Payload(victim)}}, tmp_path / "evil.pkl")
+    (tmp_path / "old.pkl").write_bytes(pickle.dumps({"model": Payload(victim)}))
+    for name in ("evil.pkl", "old.pkl"):
+        with pytest.raises(InputError, match="could run code"):
+            load(tmp_path / name)
+    assert not victim.exists()
+
+
+def write_text(path):
+    path.write_text("hello")
+
+
+def write_empty(path):
+    path.touch()
+
+
+def write_list(path):
+    torch.save([1, 2], path)
+
+
+def write_other_network(path):
+    torch.save({"model": torch.nn.Linear(3, 3).state_dict()}, path)
+
+
+def write_missing_tensor(path):
+    state = MIMOUNet(8, 1).state_dict()
+    state.pop("head.1.bias")
+    torch.save(state, path)
+
+
+def write_other_shape(path):
+    state = MIMOUNet(8, 1).state_dict()
+    state["head.1.bias"] = torch.zeros(4)
+    torch.save(state, path)
+
+
+def write_cut_short(path):
+    torch.save(MIMOUNet(8, 1).state_dict(), path)
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_text,
+        write_empty,
+        write_list,
+        write_other_network,
+        write_missing_tensor,
+        write_other_shape,
+        write_cut_short,
+    ],
+)
+def test_other_pickles_are_refused_in_one_line(tmp_path, write):
+    write(tmp_path / "file.pkl")
+    with pytest.raises(InputError, match="file.pkl") as error:
+        load(tmp_path / "file.pkl")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 100])
+def test_other_safetensors_are_refused(tmp_path, content):
+    (tmp_path / "file.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="file.safetensors"):
+        load(tmp_path / "file.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "file.safetensors")
+    with pytest.raises(InputError, match="not the weights of a MIMO-UNet"):
+        load(tmp_path / "file.safetensors")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match="there are .*tiny"):
+        load("huge")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load(tmp_path)
