@@ -90,6 +90,7 @@ def train(
         "step": 0,
         "wall_s": 0.0,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": record.git_state(),
         "metrics": [],
         "images": [],
     }
@@ -100,7 +101,7 @@ def train(
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         average.load_state_dict(saved["average"])
-        state |= {k: saved[k] for k in ("step", "wall_s", "started", "metrics", "images")}
+        state |= {k: saved[k] for k in ("step", "wall_s", "started", "git", "metrics", "images")}
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
     average.to(accelerator.device)
@@ -179,7 +180,7 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         "command": command or " ".join(sys.argv),
         "seed": state["identity"]["seed"],
         "config": config,
-        "git": record.git_state(),
+        "git": state["git"],
         "versions": record.versions(),
         "hardware": record.hardware(),
         "data": {

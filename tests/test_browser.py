@@ -184,7 +184,9 @@ def test_linked_sliders_change_their_picture(chromium, origins):
         for area in chromium.find_elements(By.CSS_SELECTOR, ".widget-subarea"):
             for handle in area.find_elements(By.CSS_SELECTOR, ".noUi-handle"):
                 # Of the widgets beside the slider: its own handle moves in any case.
-                picture = area.find_element(By.CSS_SELECTOR, ".widget-vbox > :not(.widget-slider)")
+                picture = area.find_element(
+                    By.CSS_SELECTOR, ".widget-vbox > :not(:has(.noUi-handle))"
+                )
                 before = pixels(picture)
                 handle.send_keys(Keys.ARROW_RIGHT)
                 after = pixels(picture)

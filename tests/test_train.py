@@ -119,16 +119,16 @@ def test_another_runs_state_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_small_network_learns_to_deblur_one_batch():
-    """Over the same crops again and again, the error falls by a fifth within 60 steps."""
+    """Over the same crops again and again, the error falls by a fifth within 150 steps."""
     photos = [data.read_photo(p) for p in data.photo_paths("train")[:2]]
     strong = BlurConfig(reach_px=(8.0, 8.0))
     pairs = data.ShakePairs(photos, strong, crop_px=32, batch_images=4, steps=1, seed=0)
     blurred, sharp = pairs[0]
     net = train.initial_network(replace(CONFIG, zero_heads=True), seed=0)
     assert torch.equal(net(blurred)[0], blurred)  # zero heads: the identity to begin with
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     targets, losses = train.pyramid(sharp), []
-    for _ in range(60):
+    for _ in range(150):
         restored = net(blurred)
         loss = train.content_loss(restored, targets) + 0.1 * train.frequency_loss(restored, targets)
         optimizer.zero_grad()

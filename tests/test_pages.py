@@ -1,0 +1,55 @@
+"""Each page of the book as a notebook: executed as a reader would, only smaller."""
+
+import re
+import shutil
+
+import build
+import pytest
+from markdown_it import MarkdownIt
+
+PAGES = build.page_names(build.ROOT)
+# Both need a kernel, so they are dead in the rendered book, and they can hang the executor.
+NEEDS_A_KERNEL = re.compile(r"\b(interact|interactive|interactive_output|Output)\(")
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, tmp_path_factory):
+    """A page, executed with the profile `smoke` in a folder that holds the files of book/ only."""
+    folder = tmp_path_factory.mktemp(request.param)
+    path = build.source(build.ROOT, request.param)
+    if not build.has_code(build.read_page(path)):
+        return build.read_page(path)
+    shutil.copytree(build.ROOT / "book", folder, dirs_exist_ok=True)
+    result = folder / f"{request.param}.ipynb"
+    return build.execute_page(path, result, {"profile": "smoke"}, cwd=folder)
+
+
+def code_cells(page):
+    """A page's cells with code."""
+    return [cell for cell in page.cells if cell.cell_type == "code"]
+
+
+def test_its_outputs_hold_no_error_and_no_warning(page):
+    outputs = [output for cell in code_cells(page) for output in cell.outputs]
+    assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
+
+
+def test_it_has_one_title(page):
+    text = "\n\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+    headings = [token for token in MarkdownIt().parse(text) if token.type == "heading_open"]
+    assert [heading.tag for heading in headings].count("h1") == 1
+
+
+def test_its_pictures_have_a_caption_and_a_description(page):
+    def lacking(cell):
+        settings = cell.metadata.get("mystnb", {})
+        named = settings.get("figure", {}).get("caption") and settings.get("image", {}).get("alt")
+        types = {kind for output in cell.outputs for kind in output.get("data", ())}
+        shows = "figure" in settings or any(kind.startswith("image/") for kind in types)
+        return shows and not named
+
+    assert [cell.source for cell in code_cells(page) if lacking(cell)] == []
+
+
+def test_nothing_on_it_needs_a_kernel(page):
+    assert [c.source for c in code_cells(page) if NEEDS_A_KERNEL.search(c.source)] == []
