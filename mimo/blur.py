@@ -7,7 +7,7 @@ curve has compressed. Everything here is a batch: `b` photos, each with a path o
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.random import Generator
 from torch import Tensor
 
@@ -118,3 +118,32 @@ def shake(
 def crop_middle(image: Tensor, margin: int) -> Tensor:
     """`image` without `margin` pixels on each side: the sharp photo as large as the blurred."""
     return F.pad(image, (-margin,) * 4)
+
+
+def shake_photo(
+    photo: UInt8[np.ndarray, "h w 3"],
+    path: Float[np.ndarray, "t 2"],
+    rng: Generator,
+    *,
+    margin_px: int = 31,
+    shot_noise: float = 5e-5,
+    highlight_gain: float = 2.0,
+    gamma: float = GAMMA,
+) -> tuple[UInt8[np.ndarray, "h2 w2 3"], UInt8[np.ndarray, "h2 w2 3"]]:
+    """One photo as a camera on this path stores it, and the sharp photo cut to the same size.
+
+    Computed in float64; both come back as bytes, smaller than `photo` by `margin_px` on each side,
+    which must hold the path (ValueError if it does not).
+    """
+    stored = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].double() / 255
+    sharp = photo[margin_px:-margin_px, margin_px:-margin_px]
+    one = torch.ones(1, dtype=torch.float64)
+    blurred = shake(
+        stored,
+        torch.from_numpy(kernels(path[None], 2 * margin_px + 1)),
+        torch.from_numpy(rng.standard_normal((1, 3, *sharp.shape[:2]))),
+        shot_noise * one,
+        highlight_gain * one,
+        gamma,
+    )
+    return (blurred[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy(), sharp

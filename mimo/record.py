@@ -20,6 +20,11 @@ def write_json(path: Path, content: dict) -> None:
     partial.replace(path)
 
 
+def read_json(path: Path) -> dict:
+    """A record."""
+    return json.loads(path.read_text())
+
+
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Write rows that share their keys as CSV, complete or not at all."""
     partial = path.with_name(path.name + ".partial")

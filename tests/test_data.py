@@ -63,6 +63,18 @@ def test_textured_places_are_drawn_more_often():
     assert share > 0.9
 
 
+@pytest.mark.parametrize("draw", [0.0, np.nextafter(1, 0)])
+def test_the_smallest_and_the_largest_draw_hit_a_tile(draw):
+    class Extreme(np.random.Generator):
+        def random(self):
+            return draw
+
+    data = pairs()
+    data.cumulative = data.cumulative * 0.999  # its end need not be any particular number
+    window = data._window(Extreme(np.random.PCG64(0)))
+    assert window.shape == (data.window_px, data.window_px, 3)
+
+
 def test_a_photo_too_small_for_the_crop_is_refused():
     with pytest.raises(InputError, match="photo 0 is 90 x 80.*need 94"):
         photo = np.zeros((80, 90, 3), np.uint8)
