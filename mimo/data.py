@@ -127,7 +127,7 @@ class ShakePairs(Dataset):
         jitter = rng.integers(0, TILE_PX, 2)
         y = np.clip(row * TILE_PX + jitter[0] - w // 2, 0, photo.shape[0] - w)
         x = np.clip(column * TILE_PX + jitter[1] - w // 2, 0, photo.shape[1] - w)
-        window = np.rot90(photo[y : y + w, x : x + w], rng.integers(4))
+        window = np.rot90(photo[y : y + w, x : x + w], int(rng.integers(4)))
         return window[:, ::-1] if rng.integers(2) else window
 
 

@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import yaml
 from IPython.display import Markdown
 from matplotlib.figure import Figure
+
+from mimo.data import DATA
 
 SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
 
@@ -44,3 +47,9 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
     grey = image.mean(axis=2) - image.mean()
     window = np.outer(*(np.hanning(n) for n in grey.shape))
     return 20 * np.log10(abs(np.fft.fftshift(np.fft.fft2(grey * window))) + 1e-3)
+
+
+def claim(name: str) -> str:
+    """A number of others, as `book/claims.yml` has it, with its unit."""
+    claims = yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text())
+    return f"{claims[name]['value']:.2f} {claims[name]['unit']}"

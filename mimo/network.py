@@ -4,6 +4,8 @@ Cho, Ji, Hong, Jung, Ko, "Rethinking Coarse-to-Fine Approach in Single Image Deb
 ICCV 2021. Scale k = 1, 2, 3 is full, half and quarter size; a part for scale k is `part[str(k)]`.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -130,7 +132,11 @@ class MIMOUNet(nn.Module):
 
     def __init__(self, width: int = 32, res_blocks: int = 8, aff_dropout: float = 0.0):
         super().__init__()
-        self.config = {"width": width, "res_blocks": res_blocks, "aff_dropout": aff_dropout}
+        self.config: dict[str, Any] = {
+            "width": width,
+            "res_blocks": res_blocks,
+            "aff_dropout": aff_dropout,
+        }
         c = {"1": width, "2": 2 * width, "3": 4 * width}
         self.stem = ConvBlock(3, width, 3)
         self.down = nn.ModuleDict({k: ConvBlock(c[k] // 2, c[k], 3, stride=2) for k in "23"})

@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,9 +150,11 @@ def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None
     if image.mode == "I;16" and suffix not in (".png", ".tif", ".tiff"):
         raise InputError(f"{path}: {suffix} holds no 16-bit grey; write .png or .tif")
     partial = path.with_name(f".{path.name}.partial{path.suffix}")
-    best = {"quality": 95, "subsampling": 0} if suffix in (".jpg", ".jpeg") else {}
-    if suffix == ".webp":
-        best = {"quality": 95, "method": 4}
+    best: dict[str, Any] = {}
+    if suffix in (".jpg", ".jpeg"):
+        best = {"quality": 95, "subsampling": 0}
+    elif suffix == ".webp":
+        best = {"quality": 95}
     try:
         image.save(partial, icc_profile=like.info.get("icc_profile"), **best)
         os.replace(partial, path)

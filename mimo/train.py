@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -36,9 +37,8 @@ def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
     torch.manual_seed(seed)
     net = MIMOUNet(**asdict(config.net))
     if config.zero_heads:
-        for head in net.head.values():
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for parameter in net.head.parameters():
+            nn.init.zeros_(parameter)
     return net
 
 
@@ -82,10 +82,11 @@ def train(
         processes=accelerator.num_processes,
     )
 
-    net = initial_network(config, seed).to(memory_format=torch.channels_last)
+    net = initial_network(config, seed)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(net.parameters(), lr=config.lr)
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-    state = {
+    state: dict[str, Any] = {
         "identity": {"config": asdict(config), "seed": seed},
         "step": 0,
         "wall_s": 0.0,
@@ -104,7 +105,7 @@ def train(
         state |= {k: saved[k] for k in ("step", "wall_s", "started", "git", "metrics", "images")}
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
-    average.to(accelerator.device)
+    kept: MIMOUNet = average.to(accelerator.device).module  # type: ignore[assignment]
 
     def save() -> None:
         state["wall_s"] = wall_before_s + time.monotonic() - started
@@ -156,7 +157,7 @@ def train(
             progress.set_postfix(content=f"{row['content']:.4f}")
         if accelerator.is_main_process:
             if step in config.budgets_steps or step == config.steps:
-                rows = evaluate(average.module.eval(), shake_test())
+                rows = evaluate(kept.eval(), shake_test())
                 state["images"] += [{"step": step} | r for r in rows]
             if time.monotonic() - saved_at > config.save_s:
                 save()
@@ -165,7 +166,7 @@ def train(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save()
-        return _finish(out, state, average.module, command, paths)
+        return _finish(out, state, kept, command, paths)
     return {}
 
 
