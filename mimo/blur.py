@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from numpy.random import Generator
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 GAMMA = 2.2  # the response curve: stored value = light ** (1 / GAMMA)
@@ -90,10 +91,10 @@ def convolve(
     light: Float[Tensor, "b c h w"], kernel: Float[Tensor, "b k k"]
 ) -> Float[Tensor, "b c h2 w2"]:
     """Each photo with its own kernel, only where the whole kernel fits: sides shrink by k - 1."""
-    h, w = light.shape[-2:]
-    k = kernel.shape[-1]
-    spectrum = torch.fft.rfft2(light) * torch.fft.rfft2(kernel, s=(h, w))[:, None]
-    return torch.fft.irfft2(spectrum, s=(h, w))[..., k - 1 :, k - 1 :]
+    (h, w), k = light.shape[-2:], kernel.shape[-1]
+    s = next_fast_len(h, True), next_fast_len(w, True)
+    spectrum = torch.fft.rfft2(light, s) * torch.fft.rfft2(kernel, s)[:, None]
+    return torch.fft.irfft2(spectrum, s)[..., k - 1 : h, k - 1 : w]
 
 
 def shake(

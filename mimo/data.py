@@ -60,9 +60,7 @@ class ShakePairs(Dataset):
     to the root of the texture of the tile in their middle.
 
     An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`,
-    process `rank` gets each `processes`-th crop. The reach is a uniform number to the power of
-    1.5: weak blur, where most is to be gained, comes more often than strong blur.
-    """
+    process `rank` gets each `processes`-th crop."""
 
     def __init__(
         self,
@@ -100,12 +98,11 @@ class ShakePairs(Dataset):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step."""
         rng = np.random.default_rng([self.seed, step])
-        n, c, low_high = self.batch_images, self.crop_px, self.config
+        n, c, draw = self.batch_images, self.crop_px, self.config
         windows = np.stack([self._window(rng) for _ in range(n)])
-        low, high = low_high.reach_px
-        path = blur.trajectories(rng, low + (high - low) * rng.random(n) ** 1.5)
-        shot_noise = rng.uniform(*low_high.shot_noise, n)
-        gain = rng.uniform(*low_high.highlight_gain, n)
+        path = blur.trajectories(rng, rng.uniform(*draw.reach_px, n))
+        shot_noise = rng.uniform(*draw.shot_noise, n)
+        gain = rng.uniform(*draw.highlight_gain, n)
         noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)
         mine = slice(self.rank, None, self.processes)
         stored = torch.from_numpy(windows[mine]).permute(0, 3, 1, 2).float() / 255

@@ -109,7 +109,8 @@ class AFF(nn.Module):
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
         """Fuse `encoded` (scale 1 first), resized by nearest neighbour as the authors do it."""
-        return self.smooth(self.mix(torch.cat([F.interpolate(e, size) for e in encoded], dim=1)))
+        resized = [e if e.shape[-2:] == size else F.interpolate(e, size) for e in encoded]
+        return self.smooth(self.mix(torch.cat(resized, dim=1)))
 
 
 def half(image: Tensor) -> Tensor:
