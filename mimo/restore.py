@@ -97,7 +97,11 @@ def _run(x: np.ndarray, net: MIMOUNet) -> list[np.ndarray]:
 
 
 def read_image(path: Path) -> PILImage.Image:
-    """A photo file, upright, as L, RGB, RGBA or 16-bit grey. Raises InputError if it can't be."""
+    """A photo file, upright, as L, RGB, RGBA or 16-bit grey (I;16).
+
+    16-bit colour comes with 8 bits, the most that Pillow reads. Raises InputError for a file that
+    is missing, damaged, no image, or holds floating point values, whose range is anyone's guess.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PILImage.DecompressionBombWarning)
@@ -114,6 +118,8 @@ def read_image(path: Path) -> PILImage.Image:
         raise InputError(f"{path}: damaged or cut short ({error})") from None
     if image.mode in ("L", "RGB", "RGBA", "I;16"):
         return image
+    if image.mode == "F":
+        raise InputError(f"{path}: holds floating point values; convert it to 8 or 16 bits")
     if image.mode in ("I", "I;16B"):
         return image.convert("I;16")
     transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info

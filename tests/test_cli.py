@@ -20,6 +20,7 @@ def folder(tmp_path):
     PILImage.fromarray(photo).save(tmp_path / "photo.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "photo.jpg").read_bytes()[:900])
     (tmp_path / "text.png").write_text("not a photo")
+    PILImage.new("F", (5, 4)).save(tmp_path / "float.tif")
     (tmp_path / "empty").mkdir()
     torch.save([1, 2, 3], tmp_path / "list.pkl")
     (tmp_path / "code.pkl").write_bytes(pickle.dumps({"model": print}))
@@ -40,6 +41,7 @@ MISTAKES = [
     ("restore {f}/empty -o {f}/out", "empty: no images here"),
     ("restore {f}/text.png -o {f}/out.png", "text.png: not an image"),
     ("restore {f}/cut.jpg -o {f}/out.png", "cut.jpg: damaged or cut short"),
+    ("restore {f}/float.tif -o {f}/out.png", "float.tif: holds floating point values"),
     ("restore {f}/photo.png -o {f}/out.xyz", "unknown kind of image"),
     ("restore {f}/photo.png -o {f}/none/out.png", "none: no such folder"),
     ("restore {f}/photo.png -o {f}/photo.png", "would overwrite"),
