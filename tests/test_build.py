@@ -58,9 +58,10 @@ def execute(root, *arguments):
 
 
 def run_of(root, page="index"):
-    """What tells one execution of a page from another."""
+    """What a page printed: no two executions of it print the same."""
     notebook = json.loads((root / "_build" / "executed" / f"{page}.ipynb").read_text())
-    return [output["text"] for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    return "".join(line for output in outputs for line in output["text"])
 
 
 def test_an_unchanged_page_is_not_executed_again(book):
@@ -108,7 +109,7 @@ def test_the_status_page_sees_every_other_page_and_follows_them(book):
     write(book, "book/last.md", HEADER + "# Last\n\n" + PARAMETERS + RUN)
     assert execute(book) == 0
     before = run_of(book, "status")
-    assert before[0].startswith("['index', 'last']\n")
+    assert before.startswith("['index', 'last']\n")
     assert execute(book) == 0
     assert run_of(book, "status") == before
     write(book, "book/last.md", HEADER + "# Last, changed\n\n" + PARAMETERS + RUN)
@@ -118,8 +119,8 @@ def test_the_status_page_sees_every_other_page_and_follows_them(book):
 
 def test_a_failing_page_is_named_and_the_good_one_kept(book, capfd):
     before = run_of(book)
-    cell = "```{code-cell} ipython3\nwidth = 0\n1 / width\n```\n"
-    write(book, "book/index.md", HEADER + "# Index\n\n" + PARAMETERS + cell)
+    cell = "```{code-cell} ipython3\nwidth = 0\n1 / width\n```\n\n"
+    write(book, "book/index.md", HEADER + "# Index\n\n" + PARAMETERS + cell + RUN)
     assert execute(book) == 1
     message = capfd.readouterr().err
     assert "index.md: code cell 2, `width = 0`: ZeroDivisionError: division by zero" in message
@@ -136,8 +137,8 @@ def test_a_failing_page_is_named_and_the_good_one_kept(book, capfd):
 
 def test_a_cell_without_end_is_an_error(book, monkeypatch, capfd):
     monkeypatch.setitem(build.CELL_TIMEOUT_S, "cpu", 2)
-    cell = "```{code-cell} ipython3\nwhile True:\n    pass\n```\n"
-    write(book, "book/index.md", HEADER + "# Index\n\n" + PARAMETERS + cell)
+    cell = "```{code-cell} ipython3\nwhile True:\n    pass\n```\n\n"
+    write(book, "book/index.md", HEADER + "# Index\n\n" + PARAMETERS + cell + RUN)
     assert execute(book) == 1
     assert "index.md: code cell 2, `while True:`: A cell timed out" in capfd.readouterr().err
 

