@@ -114,7 +114,11 @@ class ShakePairs(Dataset):
             torch.from_numpy(shot_noise[mine]).float(),
             torch.from_numpy(gain[mine]).float(),
         )
-        return blurred, blur.crop_middle(stored, (self.side_px - 1) // 2)
+        sharp = blur.crop_middle(stored, (self.side_px - 1) // 2)
+        if step >= self.config.still_from_step:
+            still = torch.from_numpy(rng.random(n)[mine] < self.config.still_share)
+            blurred = torch.where(still[:, None, None, None], sharp, blurred)
+        return blurred, sharp
 
     def _window(self, rng: np.random.Generator) -> Photo:
         """A crop with room for the blur around it, turned and mirrored at random."""
