@@ -127,6 +127,8 @@ def train(
     saved_at = time.monotonic()
     model.train()
     for blurred, sharp in progress:
+        # Dropout too follows from seed and step, so that a resumed run drops the same channels.
+        torch.manual_seed(seed * config.steps + state["step"])
         blurred = blurred.to(accelerator.device, memory_format=torch.channels_last)
         targets = pyramid(sharp.to(accelerator.device))
         for group in optimizer.param_groups:
