@@ -29,10 +29,9 @@ class BlurConfig:
     """Range of the variance of noise in linear light, per unit of light."""
     highlight_gain: tuple[float, float] = (1.0, 4.0)
     """Range of the factor that stands for the light lost in clipped pixels."""
-    still_share: float = 0.0
-    """Share of crops that are left as they are, for the network to learn to leave them alone."""
-    still_from_step: int = 0
-    """Step from which on there are such crops."""
+    still_shares: tuple[tuple[int, float], ...] = ()
+    """Share of crops that are left as they are, for the network to leave sharp photos alone; each
+    with the step from which on it holds."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,9 @@ PRESETS = {
     "tiny": Preset(
         TrainConfig(
             net=NetConfig(width=8, res_blocks=1),
-            # Before it can deblur, leaving all as it is would be all that it learns.
-            blur=BlurConfig(still_share=0.15, still_from_step=45_000),
+            # First it learns to deblur, then what a sharp photo is; with many of these for long it
+            # would leave weakly blurred photos alone too.
+            blur=BlurConfig(still_shares=((45_000, 0.15), (59_500, 0.04))),
             steps=90_000,
             batch_images_global=4,
             crop_px=96,

@@ -115,8 +115,8 @@ class ShakePairs(Dataset):
             torch.from_numpy(gain[mine]).float(),
         )
         sharp = blur.crop_middle(stored, (self.side_px - 1) // 2)
-        if step >= self.config.still_from_step:
-            still = torch.from_numpy(rng.random(n)[mine] < self.config.still_share)
+        for share in [s for first, s in self.config.still_shares if first <= step][-1:]:
+            still = torch.from_numpy(rng.random(n)[mine] < share)
             blurred = torch.where(still[:, None, None, None], sharp, blurred)
         return blurred, sharp
 

@@ -57,13 +57,14 @@ def test_without_blur_and_noise_both_are_the_photo():
 
 def test_still_crops_are_left_as_they_are_from_their_step_on():
     data = pairs(batch_images=16)
-    with_still = BlurConfig(still_share=0.5, still_from_step=7)
+    with_still = BlurConfig(still_shares=((7, 0.5), (9, 1.0)))
     mixed = ShakePairs(data.photos, with_still, crop_px=32, batch_images=16, steps=10, seed=5)
     assert all(torch.equal(a, b) for a, b in zip(data[6], mixed[6], strict=True))
     (blurred, sharp), (before, _) = mixed[7], data[7]
     still = torch.tensor([torch.equal(b, s) for b, s in zip(blurred, sharp, strict=True)])
     assert 3 < still.sum() < 13
     assert torch.equal(blurred[~still], before[~still])
+    assert torch.equal(*mixed[9])
 
 
 def test_textured_places_are_drawn_more_often():
