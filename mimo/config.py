@@ -87,7 +87,7 @@ PRESETS = {
             net=NetConfig(width=8, res_blocks=1),
             # First it learns to deblur, then what a sharp photo is; with many of these for long it
             # would leave weakly blurred photos alone too.
-            blur=BlurConfig(still_shares=((45_000, 0.15), (59_500, 0.04))),
+            blur=BlurConfig(still_shares=((45_000, 0.15), (60_000, 0.04))),
             steps=90_000,
             batch_images_global=4,
             crop_px=96,
