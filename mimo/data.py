@@ -36,6 +36,14 @@ def read_photo(path: Path) -> Photo:
         return np.asarray(image.convert("RGB"))
 
 
+def halved(photo: Photo) -> Photo:
+    """A photo at half size, each pixel the mean light of four."""
+    h, w = photo.shape[0] // 2, photo.shape[1] // 2
+    light = (photo[: 2 * h, : 2 * w] / 255) ** blur.GAMMA
+    mean = light.reshape(h, 2, w, 2, 3).mean(axis=(1, 3)) ** (1 / blur.GAMMA)
+    return (255 * mean).round().astype(np.uint8)
+
+
 def listing_hash(paths: list[Path]) -> str:
     """One SHA-256 for the names and the contents of files."""
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in paths]
@@ -115,10 +123,8 @@ class ShakePairs(Dataset):
             torch.from_numpy(gain[mine]).float(),
         )
         sharp = blur.crop_middle(stored, (self.side_px - 1) // 2)
-        for share in [s for first, s in self.config.still_shares if first <= step][-1:]:
-            still = torch.from_numpy(rng.random(n)[mine] < share)
-            blurred = torch.where(still[:, None, None, None], sharp, blurred)
-        return blurred, sharp
+        still = torch.from_numpy(rng.random(n)[mine] < self.config.still_share)
+        return torch.where(still[:, None, None, None], sharp, blurred), sharp
 
     def _window(self, rng: np.random.Generator) -> Photo:
         """A crop with room for the blur around it, turned and mirrored at random."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mimo import record, weights
 from mimo.config import InputError, TrainConfig
-from mimo.data import ShakePairs, listing_hash, photo_paths, read_photo, shake_test
+from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo, shake_test
 from mimo.evaluate import PROTOCOL, evaluate, summary
 from mimo.losses import content_loss, frequency_loss, pyramid
 from mimo.metrics import Mean
@@ -71,8 +71,10 @@ def train(
             f"{accelerator.num_processes} processes"
         )
     paths = photo_paths("train")
+    photos = [read_photo(p) for p in paths]
     pairs = ShakePairs(
-        [read_photo(p) for p in paths],
+        # At half size they hold finer, harder detail than most hold at full size.
+        photos + [halved(p) for p in photos],
         config.blur,
         crop_px=config.crop_px,
         batch_images=config.batch_images_global,
@@ -187,7 +189,7 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         "versions": record.versions(),
         "hardware": record.hardware(),
         "data": {
-            "train": f"{len(photos)} photos",
+            "train": f"{len(photos)} photos at full and half size",
             "train_sha256": listing_hash(photos),
             "test_sha256": listing_hash(photo_paths("test")),
         },

@@ -10,6 +10,7 @@ from mimo.config import BlurConfig, InputError
 from mimo.data import (
     BANDS_PX,
     ShakePairs,
+    halved,
     listing_hash,
     most_textured,
     photo_paths,
@@ -55,16 +56,22 @@ def test_without_blur_and_noise_both_are_the_photo():
     assert torch.allclose(blurred, sharp, atol=1e-6)
 
 
-def test_still_crops_are_left_as_they_are_from_their_step_on():
+def test_a_share_of_crops_is_left_as_it_is():
     data = pairs(batch_images=16)
-    with_still = BlurConfig(still_shares=((7, 0.5), (9, 1.0)))
-    mixed = ShakePairs(data.photos, with_still, crop_px=32, batch_images=16, steps=10, seed=5)
-    assert all(torch.equal(a, b) for a, b in zip(data[6], mixed[6], strict=True))
+    half_still = BlurConfig(still_share=0.5)
+    mixed = ShakePairs(data.photos, half_still, crop_px=32, batch_images=16, steps=10, seed=5)
     (blurred, sharp), (before, _) = mixed[7], data[7]
     still = torch.tensor([torch.equal(b, s) for b, s in zip(blurred, sharp, strict=True)])
     assert 3 < still.sum() < 13
     assert torch.equal(blurred[~still], before[~still])
-    assert torch.equal(*mixed[9])
+
+
+def test_a_halved_photo_is_the_mean_light():
+    photo = np.zeros((5, 4, 3), np.uint8)
+    photo[0, 0] = 255
+    small = halved(photo)
+    assert small.shape == (2, 2, 3)
+    assert small[0, 0, 0] == round(255 * 0.25 ** (1 / 2.2)) and small[1, 1, 0] == 0
 
 
 def test_textured_places_are_drawn_more_often():
