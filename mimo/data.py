@@ -36,7 +36,7 @@ def read_photo(path: Path) -> Photo:
         return np.asarray(image.convert("RGB"))
 
 
-def halved(photo: Photo) -> Photo:
+def halved(photo: Photo) -> UInt8[np.ndarray, "h2 w2 3"]:
     """A photo at half size, each pixel the mean light of four."""
     h, w = photo.shape[0] // 2, photo.shape[1] // 2
     light = (photo[: 2 * h, : 2 * w] / 255) ** blur.GAMMA
