@@ -55,10 +55,10 @@ class Restore:
 
 @dataclass
 class Train:
-    """Train a preset; its options can be overridden one by one."""
+    """Train a preset: what each does, costs and should give stands in mimo/config.py."""
 
     preset: Positional[Literal[tuple(PRESETS)]]  # type: ignore[valid-type]
-    """Cost and result to expect stand in mimo/config.py."""
+    """What to train."""
     seed: int = 0
     """Of initial values and data."""
     out: Path | None = None
@@ -84,6 +84,10 @@ class Train:
             config = replace(config, steps=self.steps)
         if config.steps < 1:
             raise InputError(f"--steps is at least 1, not {config.steps}")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed is from 0 to 2**32 - 1, not {self.seed}")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"--threads is at least 1, not {self.threads}")
         if self.threads:
             torch.set_num_threads(self.threads)
         print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
@@ -117,8 +121,8 @@ class Evaluate:
         from mimo.train import report
         from mimo.weights import load
 
-        if self.json is not None and not self.json.resolve().parent.is_dir():
-            raise InputError(f"{self.json}: no such folder")
+        if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
+            raise InputError(f"{self.json}: not a file in a folder that exists")
         rows = evaluate.evaluate(load(self.model), tqdm(shake_test()), ensemble=self.ensemble)
         result = evaluate.summary(rows)
         if self.json is not None:

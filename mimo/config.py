@@ -35,7 +35,7 @@ class BlurConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. The defaults of optimiser and loss are the paper's."""
+    """A training run. Optimiser, loss, batch and crop are by default those of the authors' code."""
 
     net: NetConfig = field(default_factory=NetConfig)
     blur: BlurConfig = field(default_factory=BlurConfig)

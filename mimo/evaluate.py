@@ -26,7 +26,7 @@ def evaluate(net: MIMOUNet, pairs: Iterable[Pair], *, ensemble: int = 1) -> list
                 "name": pair.name,
                 "scene": pair.scene,
                 "kind": pair.kind,
-                "strength_px": round(pair.strength_px, 3),
+                "strength_px": pair.strength_px,
                 "blurred_psnr_db": round(psnr_db(blurred, sharp), 4),
                 "psnr_db": round(psnr_db(restored, sharp), 4),
                 "blurred_ssim": round(ssim(blurred, sharp), 5),

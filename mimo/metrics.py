@@ -52,9 +52,9 @@ class Mean:
     def __str__(self) -> str:
         return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
 
-    def rounded(self) -> dict[str, float]:
-        """For a record: four decimals are more than any measurement here holds."""
-        return {k: round(v, 4) for k, v in asdict(self).items()}
+    def rounded(self) -> dict[str, float | None]:
+        """For a record: to four decimals, more than is measured here; infinity as null."""
+        return {k: round(v, 4) if np.isfinite(v) else None for k, v in asdict(self).items()}
 
 
 def clustered_mean(values: Sequence[float | int], clusters: Sequence[Hashable]) -> Mean:

@@ -11,13 +11,18 @@ import numpy as np
 import torch
 
 import mimo
+from mimo.config import InputError
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON, complete or not at all."""
+    """Write JSON, complete or not at all. InputError if `path` can't be written."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: can't be written ({error.strerror})") from None
 
 
 def read_json(path: Path) -> dict:
@@ -36,16 +41,11 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The rows of a CSV file, numbers as numbers."""
-
-    def number(text: str) -> str | float:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-
+    """The rows of a CSV file; all but names (of images, scenes, kinds) as numbers."""
+    names = ("name", "scene", "kind")
     with path.open(newline="") as file:
-        return [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    return [{k: v if k in names else float(v) for k, v in row.items()} for row in rows]
 
 
 def versions() -> dict[str, str]:

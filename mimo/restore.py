@@ -43,6 +43,8 @@ def restore_scales(
         raise ValueError(f"expected an image h x w x 3, not {' x '.join(map(str, image.shape))}")
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise ValueError(f"expected uint8 or float in [0, 1], not {image.dtype}")
+    if image.dtype != np.uint8 and not 0 <= image.min() <= image.max() <= 1:
+        raise ValueError(f"expected floats in [0, 1], not {image.min()} to {image.max()}")
     if ensemble not in (1, 4):
         raise ValueError(f"ensemble is 1 or 4, not {ensemble}")
     if tile_px is not None and tile_px < 4:
@@ -121,7 +123,7 @@ def read_image(path: Path) -> PILImage.Image:
     if image.mode == "F":
         raise InputError(f"{path}: holds floating point values; convert it to 8 or 16 bits")
     if image.mode in ("I", "I;16B"):
-        return image.convert("I;16")
+        return PILImage.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
     transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
     converted = image.convert("RGBA" if transparent else "RGB")
     if image.mode == "CMYK":  # its profile describes inks
@@ -164,8 +166,8 @@ def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None
     try:
         image.save(partial, icc_profile=like.info.get("icc_profile"), **best)
         os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be written ({error})") from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -182,26 +184,30 @@ def restore_files(
         inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
         if not inputs:
             raise InputError(f"{source}: no images here ({' '.join(SUFFIXES)})")
-        if output.exists() and not output.is_dir():
-            raise InputError(f"{output}: {source} is a folder, so the output must be one too")
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{output}: can't be made a folder ({error.strerror})") from None
     else:
         inputs = [source]
     outputs = [output / p.name for p in inputs] if output.is_dir() else [output]
-    for old, new in zip(inputs, outputs, strict=True):
+    names = ["", "-half", "-quarter"] if all_scales else [""]
+    written = [new.with_stem(new.stem + name).resolve() for new in outputs for name in names]
+    for new in outputs:
         if new.suffix.lower() not in SUFFIXES:
             raise InputError(f"{new}: unknown kind of image; write one of {' '.join(SUFFIXES)}")
-        if new.exists() and old.exists() and new.samefile(old):
-            raise InputError(f"{new}: would overwrite the blurred photo; choose another output")
         if not new.parent.is_dir():
             raise InputError(f"{new.parent}: no such folder")
+    if taken := set(written) & {old.resolve() for old in inputs}:
+        raise InputError(f"{min(taken)}: would overwrite a blurred photo; choose another output")
+    if len(set(written)) < len(written):
+        raise InputError(f"{output}: two outputs would have the same name; rename some photos")
 
     problems = []
     for old, new in tqdm(list(zip(inputs, outputs, strict=True)), disable=len(inputs) == 1):
         try:
             image = read_image(old)
             scales = restore_image(image, net, **how)
-            names = ["", "-half", "-quarter"] if all_scales else [""]
             for name, restored in zip(names, scales, strict=False):
                 write_image(restored, new.with_stem(new.stem + name), image)
         except InputError as error:

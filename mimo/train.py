@@ -1,5 +1,6 @@
 """The training loop: one step after the other, exactly resumable, everything in sight."""
 
+import hashlib
 import math
 import sys
 import time
@@ -42,14 +43,19 @@ def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
     return net
 
 
+def window_px(config: TrainConfig) -> int:
+    """Side of what is cut out of a photo for a crop: the crop, and room for the blur around it."""
+    return config.crop_px + 2 * (math.ceil(config.blur.reach_px[1]) + 1)
+
+
 def train(
     config: TrainConfig, out: Path, *, seed: int = 0, resume: bool = False, command: str = ""
 ) -> dict:
     """Train on shaken photos and leave a record, `weights.safetensors` and a state in `out`.
 
-    The order of the data, the initial values and so, on one machine, every bit of the result
-    follow from `config` and `seed`. With `resume`, a run that stopped goes on from its last saved
-    state, or starts if there is none. Returns the record (`run.json`).
+    The order of the data, the initial values and so, on one processor with one number of threads,
+    every bit of the result follow from `config` and `seed`. With `resume`, a run that stopped goes
+    on from its last saved state, or starts if there is none. Returns the record (`run.json`).
 
     Raises InputError if `out` holds a run and `resume` is not asked for, or another run's state.
     """
@@ -74,7 +80,7 @@ def train(
     photos = [read_photo(p) for p in paths]
     pairs = ShakePairs(
         # At half size they hold finer, harder detail than most hold at full size.
-        photos + [halved(p) for p in photos],
+        photos + [halved(p) for p in photos if min(p.shape[:2]) >= 2 * window_px(config)],
         config.blur,
         crop_px=config.crop_px,
         batch_images=config.batch_images_global,
@@ -98,7 +104,7 @@ def train(
         "images": [],
     }
     if resume and state_path.exists():
-        saved = torch.load(state_path, weights_only=True)
+        saved = torch.load(state_path, map_location="cpu", weights_only=True)
         if saved["identity"] != state["identity"]:
             raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
         net.load_state_dict(saved["net"])
@@ -156,7 +162,9 @@ def train(
                 "lr": round(optimizer.param_groups[0]["lr"], 9),
             }
             if not math.isfinite(row["content"]):
-                raise InputError(f"the loss is {row['content']} at step {step}: lower --lr")
+                raise InputError(
+                    f"the loss is {row['content']} at step {step}: lower the learning rate"
+                )
             state["metrics"].append(row)
             progress.set_postfix(content=f"{row['content']:.4f}")
         if accelerator.is_main_process:
@@ -181,6 +189,8 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         by_step.setdefault(row["step"], []).append(row)
     budgets = {str(step): summary(rows) for step, rows in by_step.items()}
     config = state["identity"]["config"]
+    weights.save(net, out / "weights.safetensors")
+    digest = hashlib.sha256((out / "weights.safetensors").read_bytes()).hexdigest()
     content = {
         "command": command or " ".join(sys.argv),
         "seed": state["identity"]["seed"],
@@ -197,10 +207,10 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         "started": state["started"],
         "wall_s": round(state["wall_s"], 1),
         "images_seen": state["step"] * config["batch_images_global"],
+        "weights_sha256": digest,
         "result": budgets[str(state["step"])],
         "budgets": budgets,
     }
-    weights.save(net, out / "weights.safetensors")
     record.write_rows(out / "metrics.csv", state["metrics"])
     record.write_rows(out / "images.csv", state["images"])
     record.write_json(out / "run.json", content)

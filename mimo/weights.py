@@ -69,13 +69,11 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None) -> 
     Raises InputError for a file that is missing or holds something else.
     """
     path = Path(name_or_path)
-    if path.suffix == "" and not path.exists():
+    if path.suffix == "" and not path.is_file():
         path = TRAINED / f"{name_or_path}.safetensors"
         if not path.exists():
             names = ", ".join(sorted(p.stem for p in TRAINED.glob("*.safetensors")))
-            raise InputError(
-                f"no weights named {name_or_path!r}; there are {names}, or give a file"
-            )
+            raise InputError(f"no weights named {name_or_path}; there are {names}, or give a file")
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected .safetensors or the authors' .pkl")
     state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
@@ -109,10 +107,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path}: not a checkpoint, or one that carries more than tensors; not loaded, since "
             "it could run code"
         ) from None
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         raise InputError(f"{path}: not a checkpoint, or a damaged one ({error!r:.80})") from None
     state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise InputError(f"{path}: holds no state_dict, nor {{'model': state_dict}}")
     return {our_name(k): v for k, v in state.items()}
 
@@ -122,6 +122,8 @@ def _build(state: dict[str, Tensor], path: Path) -> MIMOUNet:
     if "stem.0.weight" not in state:
         raise InputError(f"{path}: not the weights of a MIMO-UNet (no tensor stem.0.weight)")
     blocks = {int(m[1]) for k in state if (m := re.match(r"encoder\.1\.(\d+)\.", k))}
+    if state["stem.0.weight"].ndim != 4 or state["stem.0.weight"].shape[0] < 4:
+        raise InputError(f"{path}: not the weights of a MIMO-UNet (odd shape of stem.0.weight)")
     with torch.device("meta"):  # takes no memory, whatever the file says
         net = MIMOUNet(state["stem.0.weight"].shape[0], len(blocks))
     want = {k: tuple(v.shape) for k, v in net.state_dict().items()}

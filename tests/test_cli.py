@@ -22,6 +22,9 @@ def folder(tmp_path):
     (tmp_path / "text.png").write_text("not a photo")
     PILImage.new("F", (5, 4)).save(tmp_path / "float.tif")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "sub").mkdir()
+    for name in ("photo-half.png", "sub/a.png", "sub/a-half.png"):
+        PILImage.fromarray(photo).save(tmp_path / name)
     torch.save([1, 2, 3], tmp_path / "list.pkl")
     (tmp_path / "code.pkl").write_bytes(pickle.dumps({"model": print}))
     rgba = PILImage.fromarray(photo)
@@ -57,8 +60,15 @@ MISTAKES = [
     ("train huge", "invalid choice"),
     ("train tiny --steps 0", "at least 1"),
     ("train tiny --out {f}/photo.png --steps 1", "photo.png"),
-    ("evaluate tiny shake --json {f}/none/a.json", "none/a.json: no such folder"),
+    ("evaluate tiny shake --json {f}/none/a.json", "none/a.json: not a file in a folder"),
+    ("evaluate tiny shake --json {f}/empty", "empty: not a file in a folder"),
     ("evaluate nothing", "no weights named"),
+    ("train tiny --seed -1", "--seed is from 0"),
+    ("train tiny --threads 0", "--threads is at least 1"),
+    ("restore {f}/sub -o {f}/photo.png", "photo.png: can't be made a folder"),
+    ("restore {f}/sub -o {f}/photo.png/x", "x: can't be made a folder"),
+    ("restore {f}/photo-half.png -o {f}/photo.png --all-scales", "would overwrite"),
+    ("restore {f}/sub -o {f}/new --all-scales", "two outputs would have the same name"),
     ("", "Expected one of"),
 ]
 

@@ -31,6 +31,7 @@ def test_images_of_one_scene_count_once():
     assert (mean.mean, mean.clusters) == (2, 2)
     assert (mean.high - mean.low) / 2 == pytest.approx(stats.t.ppf(0.975, 1) * 1)
     assert clustered_mean([1, 2], "aa").high == float("inf")
+    assert clustered_mean([1, 2], "aa").rounded()["high"] is None
 
 
 def test_the_interval_covers_the_truth_19_times_in_20():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def test_the_ensemble_turns_and_turns_back():
         (np.zeros((4, 4, 4), np.uint8), {}, "expected an image"),
         (np.zeros((0, 4, 3), np.uint8), {}, "expected an image"),
         (np.zeros((4, 4, 3), np.int64), {}, "expected uint8 or float"),
+        (np.full((4, 4, 3), 200.0), {}, "expected floats in"),
         (np.zeros((4, 4, 3)), {"ensemble": 8}, "ensemble is 1 or 4"),
         (np.zeros((4, 4, 3)), {"tile_px": 3}, "at least 4"),
     ],
@@ -117,6 +119,12 @@ def test_16_bits_stay_16_bits(tmp_path):
         torch.nn.init.zeros_(parameter)
     got = np.asarray(restore_image(image, identity)[0]).astype(int)
     assert abs(got - np.asarray(image)).max() <= 1
+
+
+def test_16_bits_of_the_other_byte_order_are_read_as_they_are(tmp_path):
+    deep = np.asarray(MODES["deep.png"])
+    tifffile.imwrite(tmp_path / "big.tif", deep, byteorder=">")
+    assert np.array_equal(np.asarray(read_image(tmp_path / "big.tif")), deep)
 
 
 def test_a_photo_held_sideways_is_turned_upright(tmp_path):

@@ -42,7 +42,7 @@ def test_a_run_leaves_record_and_weights(tmp_path):
         "images.csv", "metrics.csv", "run.json", "weights.safetensors"]  # fmt: skip
     content = json.loads((out / "run.json").read_text())
     keys = "command seed config git versions hardware data protocol started wall_s images_seen"
-    assert set(content) == {*keys.split(), "result", "budgets"}
+    assert set(content) == {*keys.split(), "weights_sha256", "result", "budgets"}
     assert content["seed"] == 3 and content["images_seen"] == 8
     assert content["config"]["net"] == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
     assert list(content["budgets"]) == ["2", "4"] and content["budgets"]["4"] == content["result"]
@@ -148,7 +148,7 @@ def test_the_learning_rate_rises_stays_and_falls():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    with pytest.raises(InputError, match="lower --lr"):
+    with pytest.raises(InputError, match="lower the learning rate"):
         train.train(replace(CONFIG, lr=math.inf), tmp_path / "run")
 
 

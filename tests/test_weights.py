@@ -1,5 +1,6 @@
 """Weights load from files that are what they say, and nothing else does."""
 
+import hashlib
 import pickle
 
 import pytest
@@ -8,6 +9,8 @@ from safetensors.torch import save_file
 
 from mimo import MIMOUNet, load, weights
 from mimo.config import InputError
+from mimo.data import DATA
+from mimo.record import read_json
 
 
 def test_our_own_files_come_back_as_they_were(tmp_path):
@@ -24,6 +27,12 @@ def test_shipped_weights_have_a_name_and_stay_small():
     assert "tiny" in [f.stem for f in files]
     assert all(f.stat().st_size < 1e6 for f in files if f.stem == "tiny")
     assert load("tiny", "cpu").config == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
+
+
+def test_the_shipped_weights_are_those_of_the_record():
+    run = read_json(DATA / "runs" / "weights" / "tiny-seed0" / "run.json")
+    digest = hashlib.sha256((weights.TRAINED / "tiny.safetensors").read_bytes()).hexdigest()
+    assert run["weights_sha256"] == digest
 
 
 def test_a_bare_state_dict_of_the_authors_loads_too(tmp_path):
@@ -129,5 +138,6 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def test_a_folder_is_no_checkpoint(tmp_path):
+    (tmp_path / "folder.pkl").mkdir()
     with pytest.raises(InputError, match="no such file"):
-        load(tmp_path)
+        load(tmp_path / "folder.pkl")
