@@ -98,6 +98,6 @@ PRESETS = {
             workers=1,
         ),
         cost="about 20 minutes on 2 CPU cores, one of them nearly idle",
-        expect="at least 1 dB over the blurred photo on the shake test set",
+        expect="+0.4 dB over the blurred photo on the shake test set (longer runs gain more)",
     ),
 }
