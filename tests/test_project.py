@@ -64,7 +64,7 @@ def test_the_readme_and_the_continuous_run_test_alike():
 @pytest.mark.parametrize(
     "forbidden",
     [
-        pytest.param(r"registry[.]npmjs|pypi[.]org|python[h]osted|deb[.]debian", id="package-servers"),
+        pytest.param(r"registry[.]npmjs|pypi[.]org|python[h]osted|deb[.]debian", id="servers"),
         pytest.param(r"(?<![\w.~-])/(work|home|root|Users)/", id="paths-of-a-machine"),
     ],
 )
