@@ -104,7 +104,10 @@ def train(
         "images": [],
     }
     if resume and state_path.exists():
-        saved = torch.load(state_path, map_location="cpu", weights_only=True)
+        try:
+            saved = torch.load(state_path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle can raise anything
+            raise InputError(f"{state_path}: damaged; remove it to start again") from error
         if saved["identity"] != state["identity"]:
             raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
         net.load_state_dict(saved["net"])

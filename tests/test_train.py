@@ -103,6 +103,8 @@ def test_a_run_is_never_overwritten(tmp_path, monkeypatch):
     (tmp_path / "run" / "state.pt").touch()
     with pytest.raises(InputError, match="add --resume"):
         train.train(CONFIG, tmp_path / "run")
+    with pytest.raises(InputError, match="damaged"):
+        train.train(CONFIG, tmp_path / "run", resume=True)
 
 
 def test_another_runs_state_is_refused(tmp_path, monkeypatch):
