@@ -121,6 +121,13 @@ def test_another_runs_state_is_refused(tmp_path, monkeypatch):
         train.train(replace(CONFIG, save_s=0.0), tmp_path / "run", seed=1, resume=True)
 
 
+def test_photos_whose_half_is_too_small_for_a_crop_are_used_at_full_size_alone(tmp_path):
+    smallest = min(min(data.read_photo(p).shape[:2]) for p in train.photo_paths("train"))
+    crop_px = (smallest // 2 - 8) // 4 * 4  # fits the half, but without room for the blur
+    train.train(replace(CONFIG, crop_px=crop_px, steps=1, batch_images_global=1), tmp_path / "run")
+    assert (tmp_path / "run" / "run.json").exists()
+
+
 def test_a_small_network_learns_to_deblur_one_batch():
     """Over the same crops again and again, the error falls by a tenth within 150 steps."""
     photos = [data.read_photo(p) for p in data.photo_paths("train")[:2]]
