@@ -78,13 +78,16 @@ def respond(light: Tensor, gamma: float = GAMMA) -> Tensor:
     return light.clamp(0, 1) ** (1 / gamma)
 
 
-def lift_highlights(light: Tensor, gain: Float[Tensor, " b"]) -> Tensor:
-    """Give clipped pixels back light: full white becomes `gain`, values below 0.9 stay.
+def lift_highlights(light: Tensor, gain: Float[Tensor, " b"], gamma: float = GAMMA) -> Tensor:
+    """Give clipped pixels back light: full white becomes `gain` times as bright.
 
     A lamp is brighter than the sensor could store; blurred, it draws a streak and not a grey veil.
+    Only where all three channels are within four of 255 levels of the brightest: a white wall that
+    is not clipped stays as it is, or thin dark lines on it would drown in light that was not there.
     """
-    over = ((light - 0.9) / 0.1).clamp(min=0)
-    return light + (gain[:, None, None, None] - 1) * over
+    floor = (251 / 255) ** gamma
+    over = ((light.amin(dim=1, keepdim=True) - floor) / (1 - floor)).clamp(min=0)
+    return light * (1 + (gain[:, None, None, None] - 1) * over)
 
 
 def convolve(
@@ -110,10 +113,21 @@ def shake(
     `noise` is standard normal; it is scaled so that its variance in light is `shot_noise` times the
     light, as that of photons is. After the response curve it is nearly the same at all values.
     """
-    light = lift_highlights(linearise(stored, gamma), highlight_gain)
+    light = lift_highlights(linearise(stored, gamma), highlight_gain, gamma)
     light = convolve(light, kernel).clamp(min=0)
     light = light + noise * (shot_noise[:, None, None, None] * light).sqrt()
     return (respond(light, gamma) * 255).round() / 255
+
+
+def store(light: Float[Tensor, "1 3 h w"], rng: Generator, shot_noise: float) -> Tensor:
+    """One picture of light as a camera stores it: noise as in `shake`, response, 256 values."""
+    noise = torch.from_numpy(rng.standard_normal(light.shape))
+    return (respond(light + noise * (shot_noise * light).sqrt()) * 255).round() / 255
+
+
+def to_bytes(stored: Float[Tensor, "1 3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """One picture of stored values (0 to 1) as a photo of bytes."""
+    return (stored[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 def crop_middle(image: Tensor, margin: int) -> Tensor:
@@ -147,4 +161,19 @@ def shake_photo(
         highlight_gain * one,
         gamma,
     )
-    return (blurred[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy(), sharp
+    return to_bytes(blurred), sharp
+
+
+def average_frames(
+    frames: UInt8[np.ndarray, "t h w 3"], gamma: float = GAMMA
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The mean of sharp frames in a row: how GoPro was made. Stored values in, stored values out.
+
+    The mean is over light, through the response curve's inverse and back; gamma 1 averages the
+    stored values themselves. Too few frames, too far apart, make a row of ghosts instead of a
+    blur: `mimo.video.smooth_pair` measures that and refuses.
+    """
+    total = np.zeros(frames.shape[1:])
+    for frame in frames:
+        total += (frame / 255) ** gamma
+    return (255 * (total / len(frames)) ** (1 / gamma)).round().astype(np.uint8)

@@ -140,7 +140,10 @@ class ShakePairs(Dataset):
 
 @dataclass(frozen=True)
 class Pair:
-    """A test pair and where it came from; images are h w 3 bytes."""
+    """A test pair and where it came from; images are h w 3 bytes.
+
+    kernel: of the blur, or, where that differs from place to place, of the blur in the middle.
+    """
 
     name: str
     scene: str
@@ -148,6 +151,7 @@ class Pair:
     strength_px: float
     blurred: Photo
     sharp: Photo
+    kernel: Float[np.ndarray, "k k"]
 
 
 def most_textured(photo: Photo, side_px: int) -> tuple[int, int]:
@@ -183,4 +187,5 @@ def shake_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Ite
                 strength_px=float(reach_px[0]),
                 blurred=blurred,
                 sharp=sharp,
+                kernel=blur.kernels(path[None], 2 * margin_px + 1)[0],
             )

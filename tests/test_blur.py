@@ -122,6 +122,15 @@ def test_lifted_highlights_draw_brighter_streaks_and_leave_the_rest():
     assert torch.equal(lifted[..., 0, :], plain[..., 0, :])
 
 
+def test_only_what_is_clipped_in_all_channels_is_lifted():
+    light = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 250 / 255, 250 / 255, 250 / 255])
+    pixels = blur.linearise(light.double().reshape(1, 3, 3, 1).transpose(1, 2))
+    lifted = blur.lift_highlights(pixels, torch.tensor([3.0], dtype=torch.float64))
+    assert torch.allclose(
+        lifted / pixels, torch.tensor([3.0, 1.0, 1.0]).reshape(1, 1, 3, 1).double()
+    )
+
+
 def test_blurred_photos_are_bytes():
     stored = torch.rand(1, 3, 20, 20, dtype=torch.float64, generator=torch.manual_seed(0))
     blurred = shake(stored, torch.full((1, 3, 3), 1 / 9, dtype=torch.float64)) * 255

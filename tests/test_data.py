@@ -19,7 +19,7 @@ from mimo.data import (
     texture,
 )
 
-TEST_SET_SHA256 = "715a3c206f6468119437ac0a0ab435bc58de490b62c39585f7f5b364f601107a"
+TEST_SET_SHA256 = "61aba48bc5243caf2303da8a62ddd4ce3dc8b1a0bc77b3df38be29ba359ff992"
 
 
 def pairs(**changes):
