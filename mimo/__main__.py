@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from mimo.config import PRESETS, InputError, TrainConfig
+from mimo.rows import CAMPAIGNS
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Train:
         import torch
 
         from mimo import train
+        from mimo.evaluate import report
 
         preset = PRESETS[self.preset]
         config: TrainConfig = preset.config
@@ -95,7 +97,8 @@ class Train:
         command = " ".join(["python -m mimo", *sys.argv[1:]])
         content = train.train(config, out, seed=self.seed, resume=self.resume, command=command)
         if content:
-            print(f"{out}: {train.report(content)}")
+            print(out)
+            print(*report(content["result"]), sep="\n")
         return 0
 
 
@@ -104,9 +107,12 @@ class Evaluate:
     """Restore a test set and print the gain over the blurred photos with its interval."""
 
     model: Positional[str]
-    """Shipped weights (tiny), a .safetensors file, or the authors' .pkl."""
-    data: Positional[Literal["shake"]] = "shake"
-    """The test set: camera shake on the 20 test photos, at four strengths."""
+    """Shipped weights (tiny), a .safetensors file, the authors' .pkl, or a classical method
+    (wiener, richardson-lucy, unsharp)."""
+    data: Positional[Literal["test", "shake", "rotation", "panorama", "frames", "validation"]] = (
+        "test"
+    )
+    """The test set, one of its four kinds, or the validation pairs."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     json: Path | None = None
@@ -116,29 +122,64 @@ class Evaluate:
         """Evaluate and print."""
         from tqdm import tqdm
 
-        from mimo import evaluate, record
-        from mimo.data import shake_test
-        from mimo.train import report
+        from mimo import evaluate, record, testset
+        from mimo.baselines import BASELINES
         from mimo.weights import load
 
         if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
             raise InputError(f"{self.json}: not a file in a folder that exists")
-        rows = evaluate.evaluate(load(self.model), tqdm(shake_test()), ensemble=self.ensemble)
+        if self.model in BASELINES:
+            if self.ensemble != 1:
+                raise InputError(f"--ensemble is for networks, not for {self.model}")
+            restored = BASELINES[self.model]
+        else:
+            restored = evaluate.by_network(load(self.model), ensemble=self.ensemble)
+        rows = evaluate.evaluate(restored, tqdm(testset.pairs(self.data)))
         result = evaluate.summary(rows)
         if self.json is not None:
             content = {"protocol": evaluate.PROTOCOL, "result": result, "images": rows}
             record.write_json(self.json, content)
-        print(f"{self.model} on {self.data}: {report({'result': result})}")
+        for line in evaluate.report(result):
+            print(line)
         return 0
 
 
-def parse(words: list[str] | None) -> Restore | Train | Evaluate:
+@dataclass
+class Ablate:
+    """Train the rows of a table that have no record yet, as far as time allows."""
+
+    campaign: Positional[Literal[tuple(CAMPAIGNS)]]  # type: ignore[valid-type]
+    """Which table: its rows stand in mimo/rows.py."""
+    workers: int = 1
+    """Runs side by side, each on one thread."""
+    max_minutes: float | None = None
+    """Begin no run that would not be finished in this time."""
+    check: bool = False
+    """Run one finished pair of row and seed again, and compare it with its record."""
+
+    def run(self) -> int:
+        """Run; unfinished runs go on another time."""
+        from mimo import campaign
+
+        if self.workers < 1:
+            raise InputError(f"--workers is at least 1, not {self.workers}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise InputError(f"--max-minutes is more than 0, not {self.max_minutes}")
+        if self.check:
+            print(campaign.check(self.campaign))
+            return 0
+        left = campaign.run(self.campaign, workers=self.workers, max_minutes=self.max_minutes)
+        print(f"{self.campaign}: {left} runs left")
+        return 0
+
+
+def parse(words: list[str] | None) -> Restore | Train | Evaluate | Ablate:
     """The command that `words` ask for; tyro's box around a mistake is cut down to a line."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
             return tyro.extras.subcommand_cli_from_dict(
-                {"restore": Restore, "train": Train, "evaluate": Evaluate},
+                {"restore": Restore, "train": Train, "evaluate": Evaluate, "ablate": Ablate},
                 prog="python -m mimo",
                 description="Deblur photos with MIMO-UNet, and train it.",
                 args=words,

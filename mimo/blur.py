@@ -127,7 +127,7 @@ def store(light: Float[Tensor, "1 3 h w"], rng: Generator, shot_noise: float) ->
 
 def to_bytes(stored: Float[Tensor, "1 3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """One picture of stored values (0 to 1) as a photo of bytes."""
-    return (stored[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    return (stored[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
 
 
 def crop_middle(image: Tensor, margin: int) -> Tensor:

@@ -1,6 +1,7 @@
 """What can be set, with units in the names, and the presets that set it."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 class InputError(ValueError):
@@ -51,20 +52,32 @@ class TrainConfig:
     """Steps over which the learning rate rises from zero."""
     decay: float = 0.0
     """Last fraction of the steps, over which the learning rate falls to zero as a cosine."""
+    halve_steps: int = 0
+    """Steps after which the learning rate is halved, again and again; 0 for never."""
+    ramp_steps: int = 0
+    """Steps over which the largest reach of the blur rises from nothing to what it is."""
     clip_norm: float | None = None
     """Gradients longer than this are shortened to it."""
     zero_heads: bool = False
     """Start the output convolutions at zero, so that the network starts as the identity."""
+    variant: str = "full"
+    """Which parts the network has: a name of `mimo.ablations.VARIANTS`."""
     frequency_weight: float = 0.1
     """Weight of the MSFR loss."""
+    frequency: str = "both-sides"
+    """How MSFR compares spectra: a name of `mimo.ablations.FREQUENCY`."""
+    optimizer: Literal["Adam", "AdamW", "NAdam"] = "Adam"
+    """A name in torch.optim, with its defaults."""
     ema_decay: float = 0.0
     """Decay of the average of the weights that is evaluated and kept; 0 keeps the last ones."""
     bfloat16: bool = False
     """Run the network in bfloat16 where that is safe; losses and weights stay float32."""
     workers: int = 0
     """Processes that prepare batches beside the training process."""
+    test: Literal["test", "validation"] = "test"
+    """Which photos are restored and recorded; choices are made on the validation photos."""
     budgets_steps: tuple[int, ...] = ()
-    """Steps, besides the last, after which the test set is restored and recorded."""
+    """Steps, besides the last, after which they are."""
     log_steps: int = 100
     """Steps between two rows of metrics.csv."""
     save_s: float = 120.0

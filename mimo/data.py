@@ -79,11 +79,13 @@ class ShakePairs(Dataset):
         batch_images: int,
         steps: int,
         seed: int,
+        ramp_steps: int = 0,
         rank: int = 0,
         processes: int = 1,
     ):
         self.config, self.crop_px, self.seed, self.steps = config, crop_px, seed, steps
         self.batch_images, self.rank, self.processes = batch_images, rank, processes
+        self.ramp_steps = ramp_steps
         self.side_px = 2 * int(np.ceil(config.reach_px[1])) + 3
         self.window_px = crop_px + self.side_px - 1
         self.photos = photos
@@ -108,7 +110,10 @@ class ShakePairs(Dataset):
         rng = np.random.default_rng([self.seed, step])
         n, c, draw = self.batch_images, self.crop_px, self.config
         windows = np.stack([self._window(rng) for _ in range(n)])
-        path = blur.trajectories(rng, rng.uniform(*draw.reach_px, n))
+        low, high = draw.reach_px
+        if step < self.ramp_steps:
+            high = low + (high - low) * step / self.ramp_steps
+        path = blur.trajectories(rng, rng.uniform(low, high, n))
         shot_noise = rng.uniform(*draw.shot_noise, n)
         gain = rng.uniform(*draw.highlight_gain, n)
         noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)
@@ -162,7 +167,9 @@ def most_textured(photo: Photo, side_px: int) -> tuple[int, int]:
     return int(row) * TILE_PX, int(column) * TILE_PX
 
 
-def shake_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Iterator[Pair]:
+def shake_test(
+    split: str = "test", crop_px: int = 320, seed: int = 2021, *, halve: bool = False
+) -> Iterator[Pair]:
     """The fixed test set of camera shake: each photo of a split at four strengths.
 
     From each photo the most textured square; one path for each band of `BANDS_PX`, its reach drawn
@@ -173,6 +180,7 @@ def shake_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Ite
     window_px = crop_px + 2 * margin_px
     for i, photo_path in enumerate(photo_paths(split)):
         photo = read_photo(photo_path)
+        photo = halved(photo) if halve else photo
         y, x = most_textured(photo, window_px)
         window = photo[y : y + window_px, x : x + window_px]
         for band, (low, high) in enumerate(BANDS_PX):
@@ -181,7 +189,7 @@ def shake_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Ite
             path = blur.trajectories(rng, reach_px)[0]
             blurred, sharp = blur.shake_photo(window, path, rng, margin_px=margin_px)
             yield Pair(
-                name=f"{photo_path.stem}-{low}-{high}",
+                name=f"{photo_path.stem}{'-half' * halve}-{low}-{high}",
                 scene=photo_path.stem,
                 kind="shake",
                 strength_px=float(reach_px[0]),

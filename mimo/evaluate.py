@@ -1,11 +1,11 @@
 """Restore a test set: a row for each image, then the mean gain with its interval."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from mimo.data import BANDS_PX, Pair
-from mimo.metrics import clustered_mean, psnr_db, ssim
+from mimo.metrics import Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
 
@@ -13,46 +13,96 @@ PROTOCOL = (
     "PSNR over RGB of the float output clamped to [0, 1], mean over images within a scene, then "
     "over scenes; 95 % t interval over scenes. SSIM with a Gaussian window, sigma 1.5."
 )
+FEW_SCENES = 5  # with fewer, a record has each scene and no interval
 
 
-def evaluate(net: MIMOUNet, pairs: Iterable[Pair], *, ensemble: int = 1) -> list[dict]:
-    """A row for each pair: scene, kind, strength, PSNR and SSIM of the blurred and the restored."""
+def evaluate(
+    restored: Callable[[Pair], np.ndarray], pairs: Iterable[Pair], decimals: int = 4
+) -> list[dict]:
+    """A row for each pair: scene, kind, strength, PSNR and SSIM of the blurred and the restored.
+
+    restored: what is to be judged, from a pair to an image h w 3 in [0, 1]; `by_network` makes one
+    of a network. It may look at the kernel of the pair, but not at the sharp image.
+    """
     rows = []
     for pair in pairs:
         sharp, blurred = (i.astype(np.float32) / 255 for i in (pair.sharp, pair.blurred))
-        restored = restore(blurred, net, ensemble=ensemble)
+        found = restored(pair).astype(np.float32)
         rows.append(
             {
                 "name": pair.name,
                 "scene": pair.scene,
                 "kind": pair.kind,
-                "strength_px": pair.strength_px,
-                "blurred_psnr_db": round(psnr_db(blurred, sharp), 4),
-                "psnr_db": round(psnr_db(restored, sharp), 4),
-                "blurred_ssim": round(ssim(blurred, sharp), 5),
-                "ssim": round(ssim(restored, sharp), 5),
+                "strength_px": round(pair.strength_px, 4),
+                "blurred_psnr_db": round(psnr_db(blurred, sharp), decimals),
+                "psnr_db": round(psnr_db(found, sharp), decimals),
+                "blurred_ssim": round(ssim(blurred, sharp), decimals + 1),
+                "ssim": round(ssim(found, sharp), decimals + 1),
             }
         )
     return rows
 
 
+def by_network(net: MIMOUNet, *, ensemble: int = 1) -> Callable[[Pair], np.ndarray]:
+    """Restore a pair's blurred image with a network."""
+    return lambda pair: restore(pair.blurred.astype(np.float32) / 255, net, ensemble=ensemble)
+
+
+def _mean(key: str, rows: list[dict]) -> dict:
+    return clustered_mean([r[key] for r in rows], [r["scene"] for r in rows]).rounded()
+
+
 def summary(rows: list[dict]) -> dict:
-    """The result of a run: means over all rows, and the gain in dB by strength of the blur."""
+    """The result of a run: means over all rows, and the gain in dB by kind and strength.
 
-    def mean(key: str, among: list[dict]) -> dict:
-        return clustered_mean([r[key] for r in among], [r["scene"] for r in among]).rounded()
-
+    All means are over the kind `shake` where there is one: the other kinds have other scenes and
+    fewer, and stand by themselves under `kinds`.
+    """
     rows = [r | {"gain_db": r["psnr_db"] - r["blurred_psnr_db"]} for r in rows]
+    kinds = {k: [r for r in rows if r["kind"] == k] for k in dict.fromkeys(r["kind"] for r in rows)}
+    first = kinds[next(iter(kinds))]
     bands = {
-        f"{low}-{high}": [r for r in rows if low <= r["strength_px"] < high]
+        f"{low}-{high}": [r for r in first if low <= r["strength_px"] < high]
         for low, high in BANDS_PX
     }
     return {
-        "images": len(rows),
-        "blurred_psnr_db": mean("blurred_psnr_db", rows),
-        "psnr_db": mean("psnr_db", rows),
-        "gain_db": mean("gain_db", rows),
-        "blurred_ssim": mean("blurred_ssim", rows),
-        "ssim": mean("ssim", rows),
-        "gain_db_by_reach_px": {k: mean("gain_db", v) for k, v in bands.items() if v},
+        "images": len(first),
+        "blurred_psnr_db": _mean("blurred_psnr_db", first),
+        "psnr_db": _mean("psnr_db", first),
+        "gain_db": _mean("gain_db", first),
+        "blurred_ssim": _mean("blurred_ssim", first),
+        "ssim": _mean("ssim", first),
+        "gain_db_by_reach_px": {k: _mean("gain_db", v) for k, v in bands.items() if v},
+        "kinds": {k: _kind(v) for k, v in kinds.items()},
     }
+
+
+def _kind(rows: list[dict]) -> dict:
+    scenes = list(dict.fromkeys(r["scene"] for r in rows))
+    result = {"images": len(rows)} | {
+        key: _mean(key, rows) for key in ("blurred_psnr_db", "psnr_db", "gain_db")
+    }
+    if len(scenes) < FEW_SCENES:
+        for mean in result.values():
+            if isinstance(mean, dict):
+                mean |= {"low": None, "high": None}
+        result["scenes"] = {
+            s: _mean("gain_db", [r for r in rows if r["scene"] == s])["mean"] for s in scenes
+        }
+    return result
+
+
+def report(result: dict) -> list[str]:
+    """A line for each kind of a result."""
+    lines = []
+    for kind, found in result["kinds"].items():
+        gain = f"{found['gain_db']['mean']:+.2f}"
+        if "scenes" in found:
+            each = ", ".join(f"{scene} {db:+.2f}" for scene, db in found["scenes"].items())
+            behind = f"{found['images']} pairs; by scene: {each}"
+        else:
+            gain = str(Mean(**found["gain_db"]))
+            behind = f"{found['images']} pairs, {found['gain_db']['clusters']} scenes"
+        psnr = f"{found['psnr_db']['mean']:.2f} dB"
+        lines.append(f"{kind}: {psnr}, {gain} dB over the blurred photo ({behind})")
+    return lines

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Image = Float[Tensor, "b 3 h w"]
 HalfImage = Float[Tensor, "b 3 h//2 w//2"]
 QuarterImage = Float[Tensor, "b 3 h//4 w//4"]
-Pyramid = tuple[Image, HalfImage, QuarterImage]
+Pyramid = tuple[Image, HalfImage, QuarterImage] | tuple[Image]  # or scale 1 alone
 Features = Float[Tensor, "b c h w"]
 
 
@@ -129,7 +129,8 @@ class MIMOUNet(nn.Module):
     Input: b 3 h w in [0, 1], h and w multiples of 4. Output: not clamped.
     """
 
-    SCM, FAM, AFF = SCM, FAM, AFF  # an ablation swaps one of these
+    SCM, FAM, AFF = SCM, FAM, AFF  # an ablation swaps one of these,
+    OUTPUTS = "321"  # or leaves out some
 
     def __init__(self, width: int = 32, res_blocks: int = 8, aff_dropout: float = 0.0):
         super().__init__()
@@ -149,7 +150,11 @@ class MIMOUNet(nn.Module):
         self.up = nn.ModuleDict({k: UpBlock(2 * c[k]) for k in "21"})
         self.merge = nn.ModuleDict({k: ConvBlock(2 * c[k], c[k], 1) for k in "21"})
         self.decoder = nn.ModuleDict({k: DecoderBlock(c[k], res_blocks) for k in "321"})
-        self.head = nn.ModuleDict({k: nn.Conv2d(c[k], 3, 3, padding=1) for k in "321"})
+        self.head = nn.ModuleDict({k: nn.Conv2d(c[k], 3, 3, padding=1) for k in self.OUTPUTS})
+
+    def smaller(self, image: Image) -> HalfImage:
+        """The input at the next scale: every second pixel, as the authors' code has it."""
+        return half(image)
 
     def forward(self, blurred: Image) -> Pyramid:
         """Restore `blurred` at full, half and quarter size.
@@ -158,7 +163,8 @@ class MIMOUNet(nn.Module):
         """
         if blurred.shape[-1] % 4 or blurred.shape[-2] % 4:
             raise ValueError(f"sides must be multiples of 4, not {tuple(blurred.shape[-2:])}")
-        b = {"1": blurred, "2": half(blurred), "3": half(half(blurred))}
+        b = {"1": blurred, "2": self.smaller(blurred)}
+        b["3"] = self.smaller(b["2"])
 
         e = {"1": self.encoder["1"](self.stem(blurred))}
         for k, above in (("2", "1"), ("3", "2")):
@@ -170,8 +176,7 @@ class MIMOUNet(nn.Module):
             skip = self.drop(self.aff[k](list(e.values()), e[k].shape[-2:]))
             d[k] = self.decoder[k](self.merge[k](torch.cat([self.up[k](d[below]), skip], dim=1)))
 
-        restored = {k: b[k] + self.head[k](d[k]) for k in "123"}
-        return restored["1"], restored["2"], restored["3"]
+        return tuple(b[k] + self.head[k](d[k]) for k in "123" if k in self.head)
 
     def trace(self, blurred: Image) -> dict[str, Tensor]:
         """Every part's output by name (`stem`, `fam.2`, `encoder.3`, ...), in running order."""

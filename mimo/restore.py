@@ -38,7 +38,10 @@ def restore(
 def restore_scales(
     image: np.ndarray, net: MIMOUNet, *, tile_px: int | None = None, ensemble: int = 1
 ) -> list[np.ndarray]:
-    """All three outputs, at full, half and quarter size (rounded up). Else as `restore`."""
+    """All outputs (three in MIMO-UNet), at full, half and quarter size (rounded up).
+
+    Else as `restore`.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"expected an image h x w x 3, not {' x '.join(map(str, image.shape))}")
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
@@ -55,7 +58,7 @@ def restore_scales(
 
     turned = [_tiled(np.rot90(x, turn), net, tile_px) for turn in range(ensemble)]
     restored = []
-    for k in range(3):
+    for k in range(len(net.OUTPUTS)):
         mean = np.mean([np.rot90(out[k], -turn) for turn, out in enumerate(turned)], axis=0)
         cut = mean[: -(-height // 2**k), : -(-width // 2**k)].clip(0, 1)
         is_bytes = image.dtype == np.uint8
@@ -71,13 +74,13 @@ def receptive_px(net: MIMOUNet) -> int:
 
 
 def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None) -> list[np.ndarray]:
-    """Three float outputs for `x`, whose sides are multiples of 4."""
+    """The float outputs for `x`, whose sides are multiples of 4."""
     height, width = x.shape[:2]
     if tile_px is None:
         tile_px = LARGE_PX
     tile = tile_px // 4 * 4  # the network's grid: every fourth pixel is one at quarter size
     halo = -(-receptive_px(net) // 4) * 4
-    out = [np.empty((height >> k, width >> k, 3), np.float32) for k in range(3)]
+    out = [np.empty((height >> k, width >> k, 3), np.float32) for k in range(len(net.OUTPUTS))]
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             bottom, right = min(top + tile, height), min(left + tile, width)

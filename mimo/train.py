@@ -4,6 +4,7 @@ import hashlib
 import math
 import sys
 import time
+import zlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,27 +17,37 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from mimo import record, weights
+from mimo import record, testset, weights
+from mimo.ablations import FREQUENCY, VARIANTS
 from mimo.config import InputError, TrainConfig
-from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo, shake_test
-from mimo.evaluate import PROTOCOL, evaluate, summary
-from mimo.losses import content_loss, frequency_loss, pyramid
-from mimo.metrics import Mean
+from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo
+from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
+from mimo.losses import content_loss, pyramid
 from mimo.network import MIMOUNet
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of a step (from 0): a linear rise, a constant stretch, a cosine down to zero."""
+    """The rate of a step (from 0): a linear rise, a constant stretch, a cosine down to zero; or
+    the authors' halvings."""
     rise = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     fall_steps = config.decay * config.steps
     left = (config.steps - step) / fall_steps if fall_steps else 1.0
-    return config.lr * rise * 0.5 * (1 - math.cos(math.pi * min(1.0, left)))
+    halvings = step // config.halve_steps if config.halve_steps else 0
+    fall = 0.5 * (1 - math.cos(math.pi * min(1.0, left)))
+    return config.lr * rise * fall * 0.5**halvings
 
 
 def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
-    """PyTorch's default initial values; the output heads at zero if the configuration says so."""
-    torch.manual_seed(seed)
-    net = MIMOUNet(**asdict(config.net))
+    """PyTorch's default initial values; the output heads at zero if the configuration says so.
+
+    Each layer draws from a generator of its own, seeded by its name: networks that share a layer
+    start with the same values in it, whatever other parts they have.
+    """
+    net = VARIANTS[config.variant](**asdict(config.net))
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
+            layer.reset_parameters()
     if config.zero_heads:
         for parameter in net.head.parameters():
             nn.init.zeros_(parameter)
@@ -49,7 +60,13 @@ def window_px(config: TrainConfig) -> int:
 
 
 def train(
-    config: TrainConfig, out: Path, *, seed: int = 0, resume: bool = False, command: str = ""
+    config: TrainConfig,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    progress: bool = True,
 ) -> dict:
     """Train on shaken photos and leave a record, `weights.safetensors` and a state in `out`.
 
@@ -86,13 +103,14 @@ def train(
         batch_images=config.batch_images_global,
         steps=config.steps,
         seed=seed,
+        ramp_steps=config.ramp_steps,
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
 
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.lr)
+    optimizer = getattr(torch.optim, config.optimizer)(net.parameters(), lr=config.lr)
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
     state: dict[str, Any] = {
         "identity": {"config": asdict(config), "seed": seed},
@@ -128,16 +146,16 @@ def train(
     # Workers prepare whole batches; each process asks for its own part of the same global batch.
     rest = Subset(pairs, range(state["step"], config.steps))
     loader = DataLoader(rest, batch_size=None, num_workers=config.workers)
-    progress = tqdm(
+    bar = tqdm(
         loader,
         "train",
         config.steps,
         initial=state["step"],
-        disable=not accelerator.is_main_process,
+        disable=not (progress and accelerator.is_main_process),
     )
     saved_at = time.monotonic()
     model.train()
-    for blurred, sharp in progress:
+    for blurred, sharp in bar:
         # Dropout too follows from seed and step, so that a resumed run drops the same channels.
         torch.manual_seed(seed * config.steps + state["step"])
         blurred = blurred.to(accelerator.device, memory_format=torch.channels_last)
@@ -147,8 +165,10 @@ def train(
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):
             restored = model(blurred)
         content = content_loss(restored, targets)
-        frequency = frequency_loss(restored, targets)
-        accelerator.backward(content + config.frequency_weight * frequency)
+        # Not computed where it has no weight: it costs time.
+        weight = config.frequency_weight
+        frequency = FREQUENCY[config.frequency](restored, targets) if weight else content * 0
+        accelerator.backward(content + weight * frequency)
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
         optimizer.step()
@@ -169,10 +189,10 @@ def train(
                     f"the loss is {row['content']} at step {step}: lower the learning rate"
                 )
             state["metrics"].append(row)
-            progress.set_postfix(content=f"{row['content']:.4f}")
+            bar.set_postfix(content=f"{row['content']:.4f}")
         if accelerator.is_main_process:
             if step in config.budgets_steps or step == config.steps:
-                rows = evaluate(kept.eval(), shake_test())
+                rows = evaluate(by_network(kept.eval()), testset.pairs(config.test))
                 state["images"] += [{"step": step} | r for r in rows]
             if time.monotonic() - saved_at > config.save_s:
                 save()
@@ -204,7 +224,8 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         "data": {
             "train": f"{len(photos)} photos at full and half size",
             "train_sha256": listing_hash(photos),
-            "test_sha256": listing_hash(photo_paths("test")),
+            "test": config["test"],
+            "test_sha256": listing_hash(photo_paths(config["test"])),
         },
         "protocol": PROTOCOL,
         "started": state["started"],
@@ -219,13 +240,3 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
     record.write_json(out / "run.json", content)
     (out / "state.pt").unlink()
     return content
-
-
-def report(content: dict) -> str:
-    """The result of a record in one line."""
-    result = content["result"]
-    gain = Mean(**result["gain_db"])
-    return (
-        f"{result['psnr_db']['mean']:.2f} dB, {gain} dB over the blurred photo "
-        f"({result['images']} pairs, {gain.clusters} scenes)"
-    )

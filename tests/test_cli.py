@@ -69,6 +69,11 @@ MISTAKES = [
     ("restore {f}/sub -o {f}/photo.png/x", "x: can't be made a folder"),
     ("restore {f}/photo-half.png -o {f}/photo.png --all-scales", "would overwrite"),
     ("restore {f}/sub -o {f}/new --all-scales", "two outputs would have the same name"),
+    ("evaluate unsharp --ensemble 4", "--ensemble is for networks"),
+    ("evaluate tiny nothing", "invalid choice"),
+    ("ablate nothing", "invalid choice"),
+    ("ablate recipe --workers 0", "--workers is at least 1"),
+    ("ablate recipe --max-minutes 0", "--max-minutes is more than 0"),
     ("", "Expected one of"),
 ]
 
@@ -88,7 +93,7 @@ def test_help_names_the_commands_and_succeeds(capsys):
         main(["--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
-    assert all(command in said for command in ("restore", "train", "evaluate"))
+    assert all(command in said for command in ("restore", "train", "evaluate", "ablate"))
 
 
 def test_the_module_runs_and_its_exit_status_reaches_the_shell(folder):
@@ -99,11 +104,13 @@ def test_the_module_runs_and_its_exit_status_reaches_the_shell(folder):
 
 
 def test_evaluate_writes_what_it_prints(folder, capsys, monkeypatch):
-    from mimo import data
+    from mimo import data, testset
 
-    few = list(data.shake_test("validation"))[:8]
-    monkeypatch.setattr(data, "shake_test", lambda: few)
+    few = tuple(data.shake_test("validation"))[:8]
+    monkeypatch.setattr(testset, "pairs", lambda name: few)
     assert main(["evaluate", "tiny", "--json", f"{folder}/result.json"]) == 0
     content = json.loads((folder / "result.json").read_text())
     assert len(content["images"]) == content["result"]["images"] == 8
     assert f"{content['result']['psnr_db']['mean']:.2f} dB" in capsys.readouterr().out
+    assert main(["evaluate", "unsharp", "shake"]) == 0
+    assert capsys.readouterr().out.startswith("shake: ")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mimo.evaluate import summary
+from mimo.evaluate import report, summary
 from mimo.metrics import clustered_mean, psnr_db, ssim
 
 GREY = np.full((16, 16, 3), 0.5)
@@ -47,7 +47,13 @@ def test_the_interval_covers_the_truth_19_times_in_20():
 
 
 def test_a_summary_gives_the_gain_by_strength_of_the_blur():
-    base = {"scene": "a", "blurred_psnr_db": 20.0, "blurred_ssim": 0.5, "ssim": 0.6}
+    base = {
+        "kind": "shake",
+        "scene": "a",
+        "blurred_psnr_db": 20.0,
+        "blurred_ssim": 0.5,
+        "ssim": 0.6,
+    }
     rows = [
         base | {"strength_px": 1.0, "psnr_db": 23.0},
         base | {"strength_px": 20.0, "psnr_db": 21.0},
@@ -56,3 +62,18 @@ def test_a_summary_gives_the_gain_by_strength_of_the_blur():
     assert result["gain_db"]["mean"] == 2
     by_band = {k: v["mean"] for k, v in result["gain_db_by_reach_px"].items()}
     assert by_band == {"0-4": 3, "16-30": 1}
+
+
+def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
+    base = {"strength_px": 5.0, "blurred_psnr_db": 20.0, "blurred_ssim": 0.5, "ssim": 0.6}
+    shake = [base | {"kind": "shake", "scene": s, "psnr_db": 21.0 + s} for s in range(6)]
+    frames = [base | {"kind": "frames", "scene": "dog", "psnr_db": 40.0 + i} for i in range(2)]
+    result = summary(shake + frames)
+    assert result["images"] == 6 and result["gain_db"]["mean"] == 3.5
+    assert result["kinds"]["shake"]["gain_db"] == result["gain_db"]
+    dog = result["kinds"]["frames"]
+    assert dog["gain_db"] == {"mean": 20.5, "low": None, "high": None, "clusters": 1}
+    assert dog["scenes"] == {"dog": 20.5}
+    first, second = report(result)
+    assert first.startswith("shake: 23.50 dB, +3.50 [+1.54, +5.46] dB over the blurred photo (6 pa")
+    assert second.endswith("+20.50 dB over the blurred photo (2 pairs; by scene: dog +20.50)")

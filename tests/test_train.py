@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mimo import data, train
+from mimo import data, testset, train
 from mimo.config import PRESETS, BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.losses import total_loss
 from mimo.metrics import psnr_db
 from mimo.restore import restore
 from mimo.weights import load
@@ -29,9 +30,9 @@ CONFIG = TrainConfig(
 @pytest.fixture(autouse=True)
 def few_photos(monkeypatch):
     """Three training photos and eight test pairs are enough here."""
-    pairs = [p for p, _ in zip(data.shake_test("validation"), range(8), strict=False)]
+    few = tuple(p for p, _ in zip(data.shake_test("validation"), range(8), strict=False))
     monkeypatch.setattr(train, "photo_paths", lambda split: data.photo_paths(split)[:3])
-    monkeypatch.setattr(train, "shake_test", lambda: pairs)
+    monkeypatch.setattr(testset, "pairs", lambda name: few)
 
 
 def test_a_run_leaves_record_and_weights(tmp_path):
@@ -56,7 +57,7 @@ def test_a_run_leaves_record_and_weights(tmp_path):
 def test_the_recorded_result_is_that_of_the_kept_weights(tmp_path):
     content = train.train(CONFIG, tmp_path / "run")
     net = load(tmp_path / "run" / "weights.safetensors", "cpu")
-    pair = train.shake_test()[0]
+    pair = testset.pairs("test")[0]
     with (tmp_path / "run" / "images.csv").open() as file:
         row = next(csv.DictReader(file))
     blurred, sharp = pair.blurred.astype("float32") / 255, pair.sharp / 255
@@ -140,7 +141,7 @@ def test_a_small_network_learns_to_deblur_one_batch():
     targets, losses = train.pyramid(sharp), []
     for _ in range(150):
         restored = net(blurred)
-        loss = train.content_loss(restored, targets) + 0.1 * train.frequency_loss(restored, targets)
+        loss = total_loss(restored, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

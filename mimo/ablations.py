@@ -1,0 +1,194 @@
+"""The rows of the ablations: each swaps one part of MIMO-UNet, or one setting of its loss.
+
+`VARIANTS` are the networks, `FREQUENCY` the ways to compare spectra, `CAMPAIGNS` the tables: for
+each row the configuration that trains it. The plan (`book/plan.md`) says what each table tests.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mimo.losses import frequency_loss
+from mimo.network import AFF, Features, HalfImage, Image, MIMOUNet
+
+# Parts that take the place of the paper's
+
+
+class NoSCM(nn.Module):
+    """Nothing is made of the smaller image."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+
+    def forward(self, blurred: Image) -> Image:
+        """The image itself, which `NoFAM` drops."""
+        return blurred
+
+
+class NoFAM(NoSCM):
+    """The encoder's features alone: the network sees the image at full size only."""
+
+    def forward(self, x: Features, z: Tensor) -> Features:  # type: ignore[override]
+        """`x`."""
+        return x
+
+
+class ConvSCM(nn.Conv2d):
+    """One 3 x 3 convolution in place of the five of SCM."""
+
+    def __init__(self, channels: int):
+        super().__init__(3, channels, 3, padding=1)
+
+
+class SumFAM(NoSCM):
+    """The sum of both features, without attention."""
+
+    def forward(self, x: Features, z: Features) -> Features:  # type: ignore[override]
+        """`x + z`."""
+        return x + z
+
+
+class ConcatFAM(nn.Module):
+    """A 3 x 3 convolution of both features, concatenated."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.merge = nn.Conv2d(2 * channels, channels, 3, padding=1)
+
+    def forward(self, x: Features, z: Features) -> Features:
+        """Features of the same shape as each of them."""
+        return self.merge(torch.cat([x, z], dim=1))
+
+
+class NoAFF(nn.Module):
+    """A plain skip connection: the encoder's features of the same scale."""
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__()
+
+    def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
+        """The one of `encoded` that has this size."""
+        return next(e for e in encoded if e.shape[-2:] == size)
+
+
+class BilinearAFF(AFF):
+    """AFF that resizes without aliasing, where the authors' code takes the nearest pixel."""
+
+    def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
+        """As `AFF`."""
+        resized = [
+            e if e.shape[-2:] == size else F.interpolate(e, size, mode="bilinear", antialias=True)
+            for e in encoded
+        ]
+        return self.smooth(self.mix(torch.cat(resized, dim=1)))
+
+
+# Networks: all have `MIMOUNet`'s remaining parts, with the same initial values for the same seed
+
+
+class NoMISE(MIMOUNet):
+    """Single input: the encoder reads the blurred image at full size alone."""
+
+    SCM, FAM = NoSCM, NoFAM  # type: ignore[assignment]
+
+
+class NoMOSD(MIMOUNet):
+    """Single output: restored, and supervised, at full size alone."""
+
+    OUTPUTS = "1"
+
+
+class NoAFFNet(MIMOUNet):
+    """Skip connections of one scale each."""
+
+    AFF = NoAFF  # type: ignore[assignment]
+
+
+class UNet(NoMISE, NoMOSD, NoAFFNet):
+    """None of the three: the plain U-Net that they were added to."""
+
+
+class OnlyMISE(NoMOSD, NoAFFNet):
+    """The plain U-Net with inputs at three scales."""
+
+
+class OnlyMOSD(NoMISE, NoAFFNet):
+    """The plain U-Net with outputs at three scales."""
+
+
+class SumFusion(MIMOUNet):
+    """FAM without attention: a sum."""
+
+    FAM = SumFAM  # type: ignore[assignment]
+
+
+class ConcatFusion(MIMOUNet):
+    """FAM without attention: concatenation."""
+
+    FAM = ConcatFAM  # type: ignore[assignment]
+
+
+class PlainSCM(MIMOUNet):
+    """SCM of one convolution."""
+
+    SCM = ConvSCM  # type: ignore[assignment]
+
+
+class SmoothAFF(MIMOUNet):
+    """AFF that resizes without aliasing."""
+
+    AFF = BilinearAFF
+
+
+class SmoothInput(MIMOUNet):
+    """Smaller inputs without aliasing, on the grid of the targets."""
+
+    def smaller(self, image: Image) -> HalfImage:
+        """Half the size, by a bilinear filter wide enough."""
+        return F.interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True)
+
+
+VARIANTS: dict[str, type[MIMOUNet]] = {
+    "full": MIMOUNet,
+    "unet": UNet,
+    "mise": OnlyMISE,
+    "mosd": OnlyMOSD,
+    "no-aff": NoAFFNet,
+    "no-mise": NoMISE,
+    "no-mosd": NoMOSD,
+    "fam-sum": SumFusion,
+    "fam-concat": ConcatFusion,
+    "scm-conv": PlainSCM,
+    "aff-bilinear": SmoothAFF,
+    "input-antialiased": SmoothInput,
+}
+
+
+def modulus_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
+    """MSFR by the modulus of the complex difference, as some later work has it."""
+    pairs = zip(restored, sharp_pyramid, strict=False)
+    return torch.stack([torch.fft.fft2(r.float() - s).abs().mean() for r, s in pairs]).sum()
+
+
+def one_sided_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
+    """MSFR over half of the spectrum, the other being its mirror image."""
+    pairs = zip(restored, sharp_pyramid, strict=False)
+    spectra = [torch.view_as_real(torch.fft.rfft2(r.float() - s)) for r, s in pairs]
+    return torch.stack([z.abs().mean() for z in spectra]).sum()
+
+
+def orthonormal_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
+    """MSFR of an orthonormal transform: smaller by the root of the number of pixels."""
+    pairs = zip(restored, sharp_pyramid, strict=False)
+    spectra = [torch.view_as_real(torch.fft.fft2(r.float() - s, norm="ortho")) for r, s in pairs]
+    return torch.stack([z.abs().mean() for z in spectra]).sum()
+
+
+FREQUENCY: dict[str, Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]] = {
+    "both-sides": frequency_loss,
+    "modulus": modulus_loss,
+    "one-sided": one_sided_loss,
+    "orthonormal": orthonormal_loss,
+}

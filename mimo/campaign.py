@@ -1,0 +1,132 @@
+"""Run the tables: every row with every seed, once, in the background, as far as time allows.
+
+A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lies in `runs/`, from
+where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
+"""
+
+import random
+import shutil
+import sys
+import tempfile
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from mimo import record
+from mimo.config import InputError
+from mimo.data import DATA
+from mimo.rows import CAMPAIGNS
+from mimo.train import train
+
+RUNS = DATA / "runs"
+UNFINISHED = Path("runs")
+Pair = tuple[str, int]  # a row and a seed
+
+
+def pairs_to_run(campaign: str) -> list[Pair]:
+    """Rows and seeds without a record, seed by seed, so that a table is complete early."""
+    rows = CAMPAIGNS[campaign]
+    pairs = [(n, s) for s in range(max(r.seeds for r in rows.values())) for n in rows]
+    pairs = [(n, s) for n, s in pairs if s < rows[n].seeds]
+    return [p for p in pairs if not (folder(campaign, p) / "run.json").exists()]
+
+
+def folder(campaign: str, pair: Pair) -> Path:
+    """Where the record of a row and a seed is."""
+    return RUNS / campaign / f"{pair[0]}-seed{pair[1]}"
+
+
+def run_pair(campaign: str, pair: Pair) -> float:
+    """Train one row with one seed on one thread, and put its record in its place; seconds spent."""
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    row, seed = pair
+    final = folder(campaign, pair)
+    out = UNFINISHED / campaign / final.name
+    command = f"python -m mimo ablate {campaign}"
+    config = CAMPAIGNS[campaign][row].config
+    train(config, out, seed=seed, resume=True, command=command, progress=False)
+    (out / "weights.safetensors").unlink()  # a checkpoint: not kept
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.move(out, partial)
+    partial.rename(final)
+    return time.monotonic() - started
+
+
+def run(campaign: str, *, workers: int = 1, max_minutes: float | None = None) -> int:
+    """Run what is missing of a campaign; returns how many pairs still are.
+
+    No pair is begun that would not be finished in time, judged by the longest of the campaign so
+    far; the first of a campaign is begun on trust, and goes on from its state another time.
+    """
+    deadline = time.monotonic() + 60 * (max_minutes or float("inf"))
+    left = pairs_to_run(campaign)
+    longest_s = max((r["wall_s"] for r in records(campaign)), default=0.0)
+    running: dict[Future, Pair] = {}
+    # A fresh process for each run: nothing is left behind, and `spawn` is safe with threads.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1)
+    try:
+        while left or running:
+            while left and len(running) < workers and time.monotonic() + longest_s < deadline:
+                pair = left.pop(0)
+                print(f"{campaign} {pair[0]} seed {pair[1]}: begun", file=sys.stderr, flush=True)
+                running[pool.submit(run_pair, campaign, pair)] = pair
+            if not running:
+                break
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                pair = running.pop(done)
+                longest_s = max(longest_s, done.result())
+                minutes = done.result() / 60
+                print(f"{campaign} {pair[0]} seed {pair[1]}: {minutes:.1f} minutes", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return len(pairs_to_run(campaign))
+
+
+def records(campaign: str) -> list[dict]:
+    """The records of a campaign so far, each with its `row`."""
+    found = []
+    for path in sorted((RUNS / campaign).glob("*/run.json")):
+        found.append({"row": path.parent.name.rsplit("-seed", 1)[0], **record.read_json(path)})
+    return found
+
+
+def check(campaign: str, seed: int | None = None) -> str:
+    """Run one finished pair again, chosen at random, and compare: a line that says how it went.
+
+    On the machine and with the versions of the record, every logged loss and every result must be
+    the same; elsewhere the results within 0.1 dB. Raises InputError if they are not.
+    """
+    rows = CAMPAIGNS[campaign]
+    done = [
+        (n, s)
+        for n in rows
+        for s in range(rows[n].seeds)
+        if (folder(campaign, (n, s)) / "run.json").exists()
+    ]
+    if not done:
+        raise InputError(f"{campaign}: no finished run to check")
+    pair = random.Random(seed).choice(done)
+    old = folder(campaign, pair)
+    config = rows[pair[0]].config
+    recorded = record.read_json(old / "run.json")
+    if recorded["config"] != record.through_json(asdict(config)):
+        raise InputError(f"{old}: was run with another configuration than the row has now")
+    torch.set_num_threads(recorded["hardware"]["threads"])
+    with tempfile.TemporaryDirectory() as scratch:
+        again = train(config, Path(scratch) / "run", seed=pair[1])
+        metrics = record.read_rows(Path(scratch) / "run" / "metrics.csv")
+    here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
+    name = f"{campaign} {pair[0]} seed {pair[1]}"
+    difference = abs(again["result"]["psnr_db"]["mean"] - recorded["result"]["psnr_db"]["mean"])
+    same = again["budgets"] == recorded["budgets"]
+    same = same and metrics == record.read_rows(old / "metrics.csv")
+    if not (same if here else difference <= 0.1):
+        raise InputError(f"{name}: not what was recorded; {difference:.4f} dB apart")
+    return f"{name}: " + ("the same to the last bit" if same else f"{difference:.4f} dB apart")

@@ -1,0 +1,125 @@
+"""The test set: four kinds of blur that no training has seen, the same bits everywhere.
+
+Everything is made in seconds, in float64, where the last bits in which machines differ are lost in
+the rounding to bytes; a test compares its hash. The strength of a pair is its reach, the largest
+distance between two points of the path; where that differs over the picture, its mean.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+
+from mimo import blur, camera, video
+from mimo.data import BANDS_PX, DATA, Pair, most_textured, photo_paths, read_photo, shake_test
+
+FOCAL_PX = 920.0  # of a phone's main camera, for photos of 1280 pixels
+VIEW = (192, 256)  # h, w of a view of a panorama: about the pixels that it holds there
+VIEW_FOCAL_PX = VIEW[1] / 2 / np.tan(np.radians(40))  # 80 degrees wide
+FRAMES = 9  # in an average
+# First frames of the averages: one of the nine lies within 0.3 px of the middle of its motion.
+STARTS = (0, 6, 11, 14, 16, 17, 18, 22, 31)
+KERNEL_PX = 63
+
+
+def rotation_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Iterator[Pair]:
+    """Each photo of a split, taken by a camera that turns about three axes, at two strengths."""
+    margin_px = BANDS_PX[-1][1] + 1
+    window_px = crop_px + 2 * margin_px
+    for i, path in enumerate(photo_paths(split)):
+        photo = read_photo(path)
+        y, x = most_textured(photo, window_px)
+        window = photo[y : y + window_px, x : x + window_px]
+        for band, (low, high) in enumerate(BANDS_PX[1:3]):
+            rng = np.random.default_rng([seed, 1, i, band])
+            angles = camera.turns(rng, rng.uniform(low, high), (crop_px, crop_px), FOCAL_PX)
+            blurred, sharp = camera.turn_photo(
+                window, angles, rng, margin_px=margin_px, focal_px=FOCAL_PX
+            )
+            places = camera.grid(crop_px, crop_px)[::32, ::32]
+            yield Pair(
+                name=f"{path.stem}-rotation-{low}-{high}",
+                scene=path.stem,
+                kind="rotation",
+                strength_px=_mean_reach(places, angles, FOCAL_PX),
+                blurred=blurred,
+                sharp=sharp,
+                kernel=_middle_kernel(angles, FOCAL_PX),
+            )
+
+
+def panorama_test(seed: int = 2021) -> Iterator[Pair]:
+    """Four views of each panorama, at two strengths, with highlights as bright as they were."""
+    for i, path in enumerate(sorted((DATA / "panoramas").glob("*.npz"))):
+        with np.load(path) as file:
+            panorama = file["light"].astype(np.float64)
+        for quarter in range(4):
+            for band, (low, high) in enumerate(BANDS_PX[1:3]):
+                rng = np.random.default_rng([seed, 2, i, quarter, band])
+                angles = camera.turns(rng, rng.uniform(low, high), VIEW, VIEW_FOCAL_PX)
+                blurred, sharp = camera.turn_panorama(
+                    panorama,
+                    angles,
+                    rng,
+                    shape=VIEW,
+                    focal_px=VIEW_FOCAL_PX,
+                    heading=quarter * np.pi / 2,
+                )
+                yield Pair(
+                    name=f"{path.stem}-{90 * quarter}-{low}-{high}",
+                    scene=path.stem,
+                    kind="panorama",
+                    strength_px=_mean_reach(camera.grid(*VIEW)[::32, ::32], angles, VIEW_FOCAL_PX),
+                    blurred=blurred,
+                    sharp=sharp,
+                    kernel=_middle_kernel(angles, VIEW_FOCAL_PX),
+                )
+
+
+def frames_test() -> Iterator[Pair]:
+    """Averages of nine frames of the clip, at nine places."""
+    frames = video.read_frames(DATA / "frames")
+    path = video.motion(frames)
+    for start in STARTS:
+        part = slice(start, start + FRAMES)
+        blurred, sharp, reach_px = video.smooth_pair(frames[part], path[part])
+        centred = path[part] - path[part].mean(axis=0)
+        yield Pair(
+            name=f"dog-{start:02d}",
+            scene="dog",
+            kind="frames",
+            strength_px=reach_px,
+            blurred=blurred,
+            sharp=sharp,
+            kernel=blur.kernels(centred[None], KERNEL_PX)[0],
+        )
+
+
+def _mean_reach(places: camera.Places, angles: camera.Angles, focal_px: float) -> float:
+    return float(blur.reach(camera.paths_at(places, angles, focal_px)).mean())
+
+
+def _middle_kernel(angles: camera.Angles, focal_px: float) -> np.ndarray:
+    return blur.kernels(camera.paths_at(np.zeros((1, 1, 2)), angles, focal_px), KERNEL_PX)[0]
+
+
+def validation() -> Iterator[Pair]:
+    """Camera shake on the validation photos, at full size and at half, where they are sharper."""
+    yield from shake_test("validation")
+    yield from shake_test("validation", crop_px=192, halve=True)
+
+
+KINDS: dict[str, Callable[[], Iterator[Pair]]] = {
+    "shake": shake_test,
+    "rotation": rotation_test,
+    "panorama": panorama_test,
+    "frames": frames_test,
+}
+
+
+@cache
+def pairs(name: str) -> tuple[Pair, ...]:
+    """A kind of the test set, all of it (`test`), or the `validation` pairs; made once."""
+    if name == "test":
+        return tuple(pair for kind in KINDS for pair in pairs(kind))
+    return tuple(validation() if name == "validation" else KINDS[name]())

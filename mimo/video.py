@@ -1,0 +1,107 @@
+"""Real blur from real frames: a video or a folder of frames, its motion, and averages of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from skimage.registration import phase_cross_correlation
+
+from mimo import blur
+from mimo.config import InputError
+from mimo.data import read_photo
+
+SMOOTH_PX = 2.2  # frames further apart than this show as ghosts
+FOLDER_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+
+
+def read_frames(path: Path, *, first: int = 0, count: int | None = None) -> Frames:
+    """Frames of a video file, or pictures of a folder in the order of their names.
+
+    Raises InputError for what can't be read to its end, a single frame, or sizes that differ.
+    """
+    frames: list[np.ndarray] = []
+    last = None if count is None else first + count
+    for i, frame in enumerate(_folder(path) if path.is_dir() else _video(path)):
+        if last is not None and i >= last:
+            break
+        if i >= first:
+            if frames and frame.shape != frames[0].shape:
+                raise InputError(
+                    f"{path}: frame {i} is {frame.shape[1]} x {frame.shape[0]}, the first "
+                    f"{frames[0].shape[1]} x {frames[0].shape[0]}; all must have one size"
+                )
+            frames.append(frame)
+    if len(frames) < 2:
+        raise InputError(f"{path}: {len(frames)} frame(s); blur needs at least 2")
+    if count is not None and len(frames) < count:
+        raise InputError(f"{path}: {len(frames)} of {count} frames from {first} on")
+    return np.stack(frames)
+
+
+def _folder(path: Path) -> Iterator[np.ndarray]:
+    for file in sorted(p for p in path.iterdir() if p.suffix.lower() in FOLDER_SUFFIXES):
+        try:
+            yield read_photo(file)
+        except (OSError, SyntaxError, ValueError):
+            raise InputError(f"{file}: not an image, or damaged") from None
+
+
+def _video(path: Path) -> Iterator[np.ndarray]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    try:
+        import av
+    except ImportError:
+        raise InputError('reading video needs PyAV: pip install "mimo-unet-book[video]"') from None
+    shown = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: holds no video")
+            promised = container.streams.video[0].frames
+            for frame in container.decode(video=0):
+                shown += 1
+                yield frame.to_ndarray(format="rgb24")
+    except av.error.FFmpegError as error:
+        raise InputError(f"{path}: not a video that can be read ({error.strerror})") from None
+    if shown < promised:  # 0 where the file does not say
+        raise InputError(f"{path}: cut short: {shown} of {promised} frames")
+
+
+def motion(frames: Frames) -> Float[np.ndarray, "t 2"]:
+    """Where the picture as a whole is (y, x, in pixels) at each frame, its mean being (0, 0).
+
+    By phase correlation of each frame with the next, to a twentieth of a pixel. What moves by
+    itself within the picture, and a roll of the camera, it does not see.
+    """
+    window = np.outer(np.hanning(frames.shape[1]), np.hanning(frames.shape[2]))
+    grey = [(g - g.mean()) * window for g in frames.mean(axis=3)]
+    steps = [
+        -phase_cross_correlation(a, b, upsample_factor=20, normalization="phase")[0]
+        for a, b in zip(grey, grey[1:], strict=False)
+    ]
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return path - path.mean(axis=0)
+
+
+def smooth_pair(
+    frames: Frames, path: Float[np.ndarray, "t 2"] | None = None, gamma: float = blur.GAMMA
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], float]:
+    """Blurred picture, sharp picture and reach in pixels, from frames in a row.
+
+    path: their `motion`, if known. The sharp picture is the frame nearest to the centroid of the
+    path. Raises InputError if the picture moves by more than 2.2 pixels from one frame to the
+    next: an average of such frames is a row of ghosts and no motion blur.
+    """
+    path = motion(frames) if path is None else path - path.mean(axis=0)
+    gap_px = np.linalg.norm(np.diff(path, axis=0), axis=1).max()
+    if gap_px > SMOOTH_PX:
+        raise InputError(
+            f"frames are up to {gap_px:.1f} pixels apart: their average is a row of ghosts; "
+            f"reduce the frames {int(np.ceil(gap_px / SMOOTH_PX))} times or use a faster camera"
+        )
+    middle = int(np.argmin(np.linalg.norm(path, axis=1)))
+    return blur.average_frames(frames, gamma), frames[middle], float(blur.reach(path[None])[0])

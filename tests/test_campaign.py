@@ -1,0 +1,135 @@
+"""A campaign runs each pair once, survives being stopped, and its records can be checked."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mimo import campaign, data, testset
+from mimo.config import BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.rows import CAMPAIGNS, Row
+
+CONFIG = TrainConfig(
+    net=NetConfig(width=8, res_blocks=1),
+    blur=BlurConfig(reach_px=(0.0, 4.0)),
+    steps=2,
+    batch_images_global=2,
+    crop_px=32,
+    log_steps=1,
+)
+ROWS = {
+    "first": Row(CONFIG, "one", seeds=2),
+    "second": Row(replace(CONFIG, variant="unet", frequency_weight=0.0), "two", seeds=1),
+}
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    few = tuple(p for p, _ in zip(data.shake_test("validation"), range(4), strict=False))
+    monkeypatch.setattr(testset, "pairs", lambda name: few)
+    monkeypatch.setattr(campaign, "RUNS", tmp_path / "records")
+    monkeypatch.setattr(campaign, "UNFINISHED", tmp_path / "unfinished")
+    monkeypatch.setitem(campaign.CAMPAIGNS, "components", ROWS)
+    return tmp_path
+
+
+class Here:
+    """Runs in this process, where the fixture's changes hold."""
+
+    def __init__(self, *args, **how):
+        pass
+
+    def submit(self, function, *args):
+        future = campaign.Future()
+        future.set_result(function(*args))
+        return future
+
+    def shutdown(self, **how):
+        pass
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr(campaign, "ProcessPoolExecutor", Here)
+
+
+def test_pairs_come_seed_by_seed_and_each_runs_once(here, small, monkeypatch):
+    assert campaign.pairs_to_run("components") == [("first", 0), ("second", 0), ("first", 1)]
+    assert campaign.run("components") == 0
+    found = sorted(p.name for p in (small / "records/components").iterdir())
+    assert found == ["first-seed0", "first-seed1", "second-seed0"]
+    files = sorted(p.name for p in (small / "records/components/first-seed0").iterdir())
+    assert files == ["images.csv", "metrics.csv", "run.json"]
+    assert [r["row"] for r in campaign.records("components")] == ["first", "first", "second"]
+    monkeypatch.setattr(campaign, "run_pair", lambda *pair: pytest.fail("ran again"))
+    assert campaign.run("components") == 0
+
+
+def test_rows_of_one_seed_see_the_same_data(here, small):
+    campaign.run("components")
+    first, second = (
+        json.loads((small / f"records/components/{row}-seed0/run.json").read_text())
+        for row in ("first", "second")
+    )
+    assert first["data"] == second["data"] and first["seed"] == second["seed"]
+    assert first["config"]["variant"] == "full" and second["config"]["variant"] == "unet"
+
+
+def test_nothing_is_begun_that_would_not_be_finished(here, small):
+    assert campaign.run("components", max_minutes=1e-9) == 3  # on a time that is over at once
+    campaign.run_pair("components", ("first", 0))
+    path = small / "records/components/first-seed0/run.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"wall_s": 3600.0}))
+    assert campaign.run("components", max_minutes=30.0) == 2
+
+
+def test_a_stopped_run_goes_on_from_its_state(small, monkeypatch):
+    slow = replace(CONFIG, steps=6, save_s=0.0)
+    monkeypatch.setitem(campaign.CAMPAIGNS, "components", {"first": Row(slow, "one", seeds=1)})
+    get, seen = data.ShakePairs.__getitem__, []
+
+    def stopping(self, step):
+        seen.append(step)
+        if seen == [0, 1, 2, 3]:
+            raise KeyboardInterrupt
+        return get(self, step)
+
+    monkeypatch.setattr(data.ShakePairs, "__getitem__", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        campaign.run_pair("components", ("first", 0))
+    assert campaign.pairs_to_run("components") == [("first", 0)]
+    campaign.run_pair("components", ("first", 0))
+    assert seen == [0, 1, 2, 3, 3, 4, 5]
+    assert campaign.pairs_to_run("components") == []
+
+
+def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small):
+    with pytest.raises(InputError, match="no finished run to check"):
+        campaign.check("components")
+    campaign.run_pair("components", ("first", 0))
+    assert campaign.check("components").endswith("the same to the last bit")
+    path = small / "records/components/first-seed0/run.json"
+    content = json.loads(path.read_text())
+    content["budgets"]["2"]["psnr_db"]["mean"] += 0.001
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="not what was recorded"):
+        campaign.check("components")
+    content["config"]["lr"] = 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="another configuration"):
+        campaign.check("components")
+
+
+def test_real_processes_run_side_by_side(small, monkeypatch):
+    """Spawned processes know nothing of this test: each fails on a row they can't have."""
+    monkeypatch.setitem(campaign.CAMPAIGNS, "nonsense", ROWS)
+    with pytest.raises(KeyError):
+        campaign.run("nonsense", workers=2)
+
+
+@pytest.mark.parametrize("name", CAMPAIGNS)
+def test_every_row_is_a_configuration_of_its_own(name):
+    configs = [row.config for row in CAMPAIGNS[name].values()]
+    assert len(set(configs)) == len(configs)
+    assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
