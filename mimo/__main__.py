@@ -122,7 +122,7 @@ class Evaluate:
         """Evaluate and print."""
         from tqdm import tqdm
 
-        from mimo import evaluate, record, testset
+        from mimo import evaluate, testset
         from mimo.baselines import BASELINES
         from mimo.weights import load
 
@@ -137,8 +137,7 @@ class Evaluate:
         rows = evaluate.evaluate(restored, tqdm(testset.pairs(self.data)))
         result = evaluate.summary(rows)
         if self.json is not None:
-            content = {"protocol": evaluate.PROTOCOL, "result": result, "images": rows}
-            record.write_json(self.json, content)
+            evaluate.write(self.json, rows, " ".join(["python -m mimo", *sys.argv[1:]]))
         for line in evaluate.report(result):
             print(line)
         return 0

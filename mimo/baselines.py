@@ -3,22 +3,27 @@
 Wiener's filter and Richardson-Lucy's iteration are told the true kernel of the blur, in the middle
 of the picture where it differs from place to place; the unsharp mask is told nothing. The first
 two work on light, in which blur is a convolution. Their parameters are the best of a few on the
-validation photos (`data/runs/baselines`).
+validation photos: `python -m mimo.baselines` tries them, and records what each method gives.
 """
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from skimage import filters, restoration
 
+from mimo import record
 from mimo.blur import GAMMA
-from mimo.data import Pair
+from mimo.data import DATA, Pair
+from mimo.evaluate import evaluate, summary, write
+from mimo.testset import pairs
 
 Picture = Float[np.ndarray, "h w 3"]
 
 WIENER_BALANCE = 0.001
-RICHARDSON_LUCY_STEPS = 80
+RICHARDSON_LUCY_STEPS = 40
 UNSHARP_RADIUS_PX, UNSHARP_AMOUNT = 0.7, 0.3
 
 
@@ -60,3 +65,31 @@ BASELINES: dict[str, Callable[[Pair], Picture]] = {
     "richardson-lucy": richardson_lucy,
     "unsharp": unsharp,
 }
+
+TRIED: dict[str, list[dict[str, float]]] = {
+    "wiener": [{"balance": b} for b in (0.0003, 0.001, 0.003, 0.01, 0.03)],
+    "richardson-lucy": [{"steps": n} for n in (10, 20, 40)],
+    "unsharp": [
+        {"radius_px": r, "amount": a} for r in (0.7, 1.0, 1.5, 2.0) for a in (0.3, 0.6, 1.0)
+    ],
+}
+
+
+def record_all(folder: Path = DATA / "runs" / "baselines") -> None:
+    """Every parameter on the validation photos, then every method on the test set."""
+    tried = []
+    for name, choices in TRIED.items():
+        for choice in choices:
+            rows = evaluate(partial(BASELINES[name], **choice), pairs("validation"))
+            parameters = ", ".join(f"{k} {v}" for k, v in choice.items())
+            tried.append({"name": f"{name}: {parameters}", **summary(rows)["gain_db"]})
+            print(*tried[-1].values(), flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_rows(folder / "validation.csv", tried)
+    for name, method in BASELINES.items():
+        rows = evaluate(method, pairs("test"))
+        write(folder / f"{name}.json", rows, "python -m mimo.baselines")
+
+
+if __name__ == "__main__":
+    record_all()

@@ -1,10 +1,12 @@
 """Restore a test set: a row for each image, then the mean gain with its interval."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
-from mimo.data import BANDS_PX, Pair
+from mimo import record
+from mimo.data import BANDS_PX, Pair, listing_hash, photo_paths
 from mimo.metrics import Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
@@ -106,3 +108,18 @@ def report(result: dict) -> list[str]:
         psnr = f"{found['psnr_db']['mean']:.2f} dB"
         lines.append(f"{kind}: {psnr}, {gain} dB over the blurred photo ({behind})")
     return lines
+
+
+def write(path: Path, rows: list[dict], command: str) -> None:
+    """Record an evaluation: what was run, on what, and each row."""
+    content = {
+        "command": command,
+        "git": record.git_state(),
+        "versions": record.versions(),
+        "hardware": record.hardware(),
+        "data": {"test_sha256": listing_hash(photo_paths("test"))},
+        "protocol": PROTOCOL,
+        "result": summary(rows),
+        "images": rows,
+    }
+    record.write_json(path, content)
