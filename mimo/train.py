@@ -6,12 +6,12 @@ import sys
 import time
 import zlib
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
@@ -80,14 +80,16 @@ def train(
     state_path = out / "state.pt"
     if (out / "run.json").exists():
         raise InputError(f"{out}: holds a finished run; choose another --out or remove it")
-    if state_path.exists() and not resume:
+    states = [state_path, state_path.with_suffix(".previous.pt")]
+    if any(p.exists() for p in states) and not resume:
         raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: can't be made a folder ({error.strerror})") from None
 
-    accelerator = Accelerator()
+    # The first process evaluates while the others wait: give it time.
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))])
     if config.batch_images_global % accelerator.num_processes:
         raise InputError(
             f"batch_images_global {config.batch_images_global} can't be shared equally by "
@@ -121,11 +123,8 @@ def train(
         "metrics": [],
         "images": [],
     }
-    if resume and state_path.exists():
-        try:
-            saved = torch.load(state_path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged pickle can raise anything
-            raise InputError(f"{state_path}: damaged; remove it to start again") from error
+    saved = _read_state(state_path) if resume else None
+    if saved is not None:
         if saved["identity"] != state["identity"]:
             raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
         net.load_state_dict(saved["net"])
@@ -139,9 +138,7 @@ def train(
     def save() -> None:
         state["wall_s"] = wall_before_s + time.monotonic() - started
         tensors = {"net": net, "optimizer": optimizer, "average": average}
-        partial = state_path.with_suffix(".partial")
-        torch.save(state | {k: v.state_dict() for k, v in tensors.items()}, partial)
-        partial.replace(state_path)
+        _write_state(state_path, state | {k: v.state_dict() for k, v in tensors.items()})
 
     # Workers prepare whole batches; each process asks for its own part of the same global batch.
     rest = Subset(pairs, range(state["step"], config.steps))
@@ -156,8 +153,9 @@ def train(
     saved_at = time.monotonic()
     model.train()
     for blurred, sharp in bar:
-        # Dropout too follows from seed and step, so that a resumed run drops the same channels.
-        torch.manual_seed(seed * config.steps + state["step"])
+        # Dropout too follows from seed, step and process: a resumed run drops the same channels.
+        rank = accelerator.process_index
+        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
         blurred = blurred.to(accelerator.device, memory_format=torch.channels_last)
         targets = pyramid(sharp.to(accelerator.device))
         for group in optimizer.param_groups:
@@ -178,10 +176,12 @@ def train(
 
         step = state["step"]
         if step % config.log_steps == 0 or step == config.steps:
+            losses = torch.stack([content.detach(), frequency.detach()])
+            losses = accelerator.reduce(losses, "mean")  # type: ignore[assignment]
             row = {
                 "step": step,
-                "content": round(content.item(), 6),
-                "frequency": round(frequency.item(), 6),
+                "content": round(losses[0].item(), 6),
+                "frequency": round(losses[1].item(), 6),
                 "lr": round(optimizer.param_groups[0]["lr"], 9),
             }
             if not math.isfinite(row["content"]):
@@ -203,6 +203,36 @@ def train(
         save()
         return _finish(out, state, kept, command, paths)
     return {}
+
+
+def _write_state(path: Path, state: dict) -> None:
+    """Save a state, and keep the one before it as `state.previous.pt`."""
+    partial, previous = path.with_suffix(".partial"), path.with_suffix(".previous.pt")
+    try:
+        torch.save(state, partial)
+        if path.exists():
+            path.replace(previous)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: can't be saved ({error}); make room, then go on with --resume"
+        ) from None
+
+
+def _read_state(path: Path) -> dict | None:
+    """The last saved state, or the one before it if that is damaged; None if there is none."""
+    previous = path.with_suffix(".previous.pt")
+    for candidate in (path, previous):
+        if not candidate.exists():
+            continue
+        try:
+            return torch.load(candidate, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle can raise anything
+            if candidate == previous or not previous.exists():
+                raise InputError(f"{candidate}: damaged; remove it to start again") from error
+            print(f"mimo: {path}: damaged; going on from {previous.name}", file=sys.stderr)
+    return None
 
 
 def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Path]) -> dict:
@@ -238,5 +268,6 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
     record.write_rows(out / "metrics.csv", state["metrics"])
     record.write_rows(out / "images.csv", state["images"])
     record.write_json(out / "run.json", content)
-    (out / "state.pt").unlink()
+    for left in out.glob("state.*"):
+        left.unlink()
     return content

@@ -1,0 +1,191 @@
+"""A run that is killed at any moment goes on to the same bits; two processes equal one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+import torch
+
+from mimo import data, testset, train
+from mimo.config import BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.weights import load
+
+CONFIG = TrainConfig(
+    net=NetConfig(width=8, res_blocks=1),
+    blur=BlurConfig(reach_px=(0.0, 4.0)),
+    steps=24,
+    batch_images_global=2,
+    crop_px=32,
+    lr=1e-3,
+    log_steps=5,
+    ema_decay=0.5,
+    save_s=0.0,  # after every step
+)
+
+
+@pytest.fixture(autouse=True)
+def few_photos(monkeypatch):
+    few = tuple(p for p, _ in zip(data.shake_test("validation"), range(2), strict=False))
+    monkeypatch.setattr(train, "photo_paths", lambda split: data.photo_paths(split)[:3])
+    monkeypatch.setattr(testset, "pairs", lambda name: few)
+
+
+def weights_of(run):
+    return load(run / "weights.safetensors", "cpu").state_dict()
+
+
+def assert_same_run(one, two):
+    first, second = weights_of(one), weights_of(two)
+    assert all(torch.equal(first[n], second[n]) for n in first)
+    for name in ("metrics.csv", "images.csv"):
+        assert (one / name).read_text() == (two / name).read_text()
+
+
+def slowly(save):
+    """Saves as torch does, and leaves half a file lying about for a moment before."""
+
+    def save_slowly(state, path):
+        path.write_bytes(b"half of a state")
+        time.sleep(0.02)
+        save(state, path)
+
+    return save_slowly
+
+
+def train_in_a_child(out):
+    torch.set_num_threads(1)  # no thread pool: it would not survive the fork
+    torch.save = slowly(torch.save)
+    train.train(CONFIG, out, resume=True, progress=False)
+
+
+def test_a_run_killed_at_random_moments_gives_the_same_bits(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train.train(CONFIG, tmp_path / "whole", progress=False)
+    torch.set_num_threads(threads)
+    rng = random.Random(time.time_ns())
+    killed, while_saving, out = 0, 0, tmp_path / "killed"
+    for _ in range(30):
+        child = get_context("fork").Process(target=train_in_a_child, args=(out,))
+        child.start()
+        if killed < 6:
+            child.join(0.3 + rng.random())
+        else:
+            child.join()
+        if child.exitcode is None:
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+            killed += 1
+            while_saving += (out / "state.partial").exists()
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+    print(f"killed {killed} times, {while_saving} of them while saving")
+    assert killed > 0
+    assert_same_run(tmp_path / "whole", out)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "images.csv", "metrics.csv", "run.json", "weights.safetensors"]  # fmt: skip
+
+
+class Stop(Exception):
+    pass
+
+
+def stopped(out, monkeypatch, at=20):
+    get = data.ShakePairs.__getitem__
+
+    def stopping(self, step):
+        if step == at:
+            raise Stop
+        return get(self, step)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(data.ShakePairs, "__getitem__", stopping)
+        train.train(CONFIG, out, progress=False)
+
+
+def test_a_damaged_state_is_replaced_by_the_one_before(tmp_path, monkeypatch, capsys):
+    train.train(CONFIG, tmp_path / "whole", progress=False)
+    stopped(tmp_path / "cut", monkeypatch)
+    state = tmp_path / "cut" / "state.pt"
+    state.write_bytes(state.read_bytes()[:2000])
+    train.train(CONFIG, tmp_path / "cut", resume=True, progress=False)
+    assert "damaged; going on from state.previous.pt" in capsys.readouterr().err
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_two_damaged_states_are_named(tmp_path, monkeypatch):
+    stopped(tmp_path / "cut", monkeypatch)
+    for name in ("state.pt", "state.previous.pt"):
+        (tmp_path / "cut" / name).write_bytes(b"no state")
+    with pytest.raises(InputError, match=r"state.previous.pt: damaged; remove it"):
+        train.train(CONFIG, tmp_path / "cut", resume=True)
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path, monkeypatch):
+    train.train(CONFIG, tmp_path / "whole", progress=False)
+    stopped(tmp_path / "cut", monkeypatch)
+    (tmp_path / "cut" / "state.pt").unlink()
+    with pytest.raises(InputError, match="add --resume"):
+        train.train(CONFIG, tmp_path / "cut")
+    train.train(CONFIG, tmp_path / "cut", resume=True, progress=False)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_last_state_stays(tmp_path, monkeypatch):
+    stopped(tmp_path / "cut", monkeypatch)
+    before = (tmp_path / "cut" / "state.pt").read_bytes()
+
+    def full(state, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match="No space left on device.*make room.*--resume"):
+        train.train(CONFIG, tmp_path / "cut", resume=True, progress=False)
+    assert (tmp_path / "cut" / "state.pt").read_bytes() == before
+    assert not (tmp_path / "cut" / "state.partial").exists()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from mimo import data, testset, train
+sys.path.insert(0, sys.argv[2])
+from test_resume import CONFIG
+from dataclasses import replace
+few = tuple(p for p, _ in zip(data.shake_test("validation"), range(2)))
+train.photo_paths = lambda split: data.photo_paths(split)[:3]
+testset.pairs = lambda name: few
+train.train(replace(CONFIG, batch_images_global=4, steps=6), Path(sys.argv[1]), progress=False)
+"""
+
+
+def test_two_processes_train_the_same_network_as_one(tmp_path):
+    """To 1e-5 of the weights' size: sums over the batch are taken in another order."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    here = os.path.dirname(__file__)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, str(tmp_path / "script.py"), str(tmp_path / "two"), here]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.path.dirname(here)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    torch.manual_seed(0)
+    train.train(replace(CONFIG, batch_images_global=4, steps=6), tmp_path / "one", progress=False)
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    apart = max((one[n] - two[n]).abs().max() for n in one)
+    assert apart < 1e-5 * max(w.abs().max() for w in one.values())
+    rows = [(tmp_path / n / "metrics.csv").read_text().splitlines() for n in ("one", "two")]
+    assert [r.split(",")[0] for r in rows[0]] == [r.split(",")[0] for r in rows[1]]
+    assert [r.split(",")[-1] for r in rows[0]] == [r.split(",")[-1] for r in rows[1]]  # the rate
+    losses = [[float(r.split(",")[1]) for r in found[1:]] for found in rows]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-6)
