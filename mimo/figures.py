@@ -1,13 +1,16 @@
 """Plots and displays that pages share: one look, one colour for each scale."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 from IPython.display import Markdown
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from mimo.data import DATA
 
@@ -38,6 +41,30 @@ def row(images: Sequence[np.ndarray], titles: Sequence[str], width: float = 9.0)
     return figure
 
 
+def feature_maps(
+    rows: Mapping[str, Float[Tensor, "c h w"]], channels: Sequence[int], width: float = 9.0
+) -> Figure:
+    """The same channels of several tensors, a row for each: red is above zero, blue below.
+
+    The maps of a row share their range, which is written before it and holds 99.5 % of the values.
+    """
+    height, wide = next(iter(rows.values())).shape[1:]
+    size = width, width / len(channels) * height / wide * len(rows) + 0.35
+    figure, axes = plt.subplots(
+        len(rows), len(channels), figsize=size, squeeze=False, layout="constrained"
+    )
+    for line, (title, features) in zip(axes, rows.items(), strict=True):
+        maps = features.detach()[list(channels)].numpy()
+        end = float(np.quantile(abs(maps), 0.995)) or 1.0
+        for axis, values in zip(line, maps, strict=True):
+            axis.imshow(values, cmap="RdBu_r", vmin=-end, vmax=end, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(f"{title}\n± {end:.2g}", fontsize=9)
+    for axis, channel in zip(axes[0], channels, strict=True):
+        axis.set_title(f"channel {channel}", fontsize=9)
+    return figure
+
+
 def spectrum_db(image: np.ndarray) -> np.ndarray:
     """Magnitudes of an image's Fourier transform in dB, zero frequency in the middle.
 
@@ -49,7 +76,12 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
     return 20 * np.log10(abs(np.fft.fftshift(np.fft.fft2(grey * window))) + 1e-3)
 
 
+def claims() -> dict[str, dict[str, Any]]:
+    """The numbers of others in `book/claims.yml`, by name."""
+    return yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text())
+
+
 def claim(name: str) -> str:
     """A number of others, as `book/claims.yml` has it, with its unit."""
-    claims = yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text())
-    return f"{claims[name]['value']:.2f} {claims[name]['unit']}"
+    entry = claims()[name]
+    return f"{entry['value']:.2f} {entry['unit']}"

@@ -4,12 +4,12 @@ import io
 
 import numpy as np
 import pytest
-import yaml
+import torch
 from PIL import Image as PILImage
 
 from mimo import blur
-from mimo.data import DATA, photo_paths, read_photo
-from mimo.figures import claim, row, source, spectrum_db, table
+from mimo.data import photo_paths, read_photo
+from mimo.figures import claim, claims, feature_maps, row, source, spectrum_db, table
 from mimo.metrics import psnr_db
 from mimo.widgets import Compare, encode
 
@@ -49,6 +49,17 @@ def test_images_stand_in_a_row():
     assert [axis.get_title() for axis in axes] == ["colour", "grey"]
 
 
+def test_feature_maps_share_the_range_of_their_row_and_are_white_at_zero():
+    small = torch.stack([torch.full((4, 6), v) for v in (0.0, -1.0, 0.5)])
+    axes = feature_maps({"small": small, "large": 100 * small}, [1, 2]).axes
+    ends = [axis.images[0].get_clim() for axis in axes]
+    assert ends == [(-1, 1), (-1, 1), (-100, 100), (-100, 100)]
+    assert [axis.get_title() for axis in axes[:2]] == ["channel 1", "channel 2"]
+    assert [axis.images[0].get_array().max() for axis in axes] == [-1, 0.5, -100, 50]
+    blank = feature_maps({"nothing": torch.zeros(1, 4, 6)}, [0]).axes[0].images[0]
+    assert blank.to_rgba(np.zeros((1, 1))).min() > 0.95  # white
+
+
 def test_the_spectrum_of_a_wave_has_its_peak_at_the_waves_frequency():
     wave = 0.5 + 0.4 * np.cos(2 * np.pi * 8 * np.arange(64) / 64)
     spectrum = spectrum_db(np.broadcast_to(wave[None, :, None], (64, 64, 3)))
@@ -58,5 +69,5 @@ def test_the_spectrum_of_a_wave_has_its_peak_at_the_waves_frequency():
 
 def test_a_claim_is_printed_with_its_unit_and_has_its_sources():
     assert claim("mimo-unet-gopro") == "31.73 dB"
-    for name, entry in yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text()).items():
+    for name, entry in claims().items():
         assert entry["what"] and entry["sources"] and entry["confirmed"] >= 1, name
