@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image as PILImage
 from tqdm import tqdm
@@ -10,6 +10,7 @@ from tqdm import tqdm
 from mimo.config import InputError
 from mimo.data import Photo, read_photo
 
+LISTS_AT = "datalist/ of github.com/rimchang/RSBlur"
 REALBLUR_LISTS = {"RealBlur-J": "RealBlur_J_{}_list.txt", "RealBlur-R": "RealBlur_R_{}_list.txt"}
 BLURS = ("blur", "blur_gamma", *REALBLUR_LISTS)  # two folders of GoPro, two versions of RealBlur
 GOPRO = {"train": (22, 2103), "test": (11, 1111)}  # sequences and pairs (Nah et al. 2017)
@@ -48,9 +49,14 @@ def find_pairs(root: Path, split: str, blur: str = "blur") -> list[PairPath]:
     if problems:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise InputError(problems[0] + more)
-    kept = held_out([p.sequence for p in pairs])
+    return of_split(pairs, split)
+
+
+def of_split(pairs: list[Any], split: str) -> list[Any]:
+    """Of training pairs, whose sequence comes first, those of fit or validation; else all."""
+    kept = held_out([sequence for sequence, *_ in pairs])
     if split in ("fit", "validation"):
-        pairs = [p for p in pairs if (p.sequence in kept) == (split == "validation")]
+        return [pair for pair in pairs if (pair[0] in kept) == (split == "validation")]
     return pairs
 
 
@@ -113,7 +119,7 @@ def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]
     """RealBlur: what the list file says, and nothing else; a line is "sharp blurred"."""
     listing = root / REALBLUR_LISTS[blur].format(part)
     if not listing.is_file():
-        return _unknown(root, f"RealBlur's {listing.name} beside its folders of scenes")
+        return _unknown(root, f"the list {listing.name} of RealBlur; {LISTS_AT} has its lists")
     pairs, problems = [], []
     for line in filter(str.strip, listing.read_text(errors="replace").splitlines()):
         paths = [root / word for word in line.split()]
@@ -134,6 +140,10 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
     picture to its end, which takes minutes; without it the headers are read.
     """
     blurs = [b for b, name in REALBLUR_LISTS.items() if list(root.glob(name.format("*")))]
+    if not blurs and not (root / "train").is_dir() and not (root / "test").is_dir():
+        expected = "GoPro's train and test, or RealBlur's RealBlur_J_train_list.txt and so on"
+        _, problems = _unknown(root, f"{expected} ({LISTS_AT} has its lists)")
+        return problems, f"{root}: no data set"
     problems, counts, files = [], [], set()
     for blur in blurs or ["blur", "blur_gamma"]:
         for part in GOPRO:

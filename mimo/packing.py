@@ -4,7 +4,6 @@ A PNG has to be decoded whole for each crop; from an array on disk only the crop
 """
 
 import hashlib
-import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch.utils.data import Dataset
 
 from mimo import record
 from mimo.config import InputError
-from mimo.datasets import find_pairs, read_frame
+from mimo.datasets import find_pairs, of_split, read_frame
 
 
 def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
@@ -38,7 +37,7 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
     partial, rows, digest = out.with_name(out.name + ".partial"), {}, hashlib.sha256()
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        partial.mkdir()
+        partial.mkdir(parents=True)
         for (w, h), members in by_size.items():
             shape = (len(members), 2, h, w, 3)
             with (partial / f"{w}x{h}.npy").open("wb") as file:
@@ -121,13 +120,15 @@ class FramePairs(Dataset):
         chosen = order[first : first + self.batch_images]
         draws = np.random.default_rng([self.seed, 1, step]).random((len(chosen), 3))
         mine = slice(self.rank, None, self.processes)
-        crops = [self._crop(i, *draw) for i, draw in zip(chosen[mine], draws[mine], strict=True)]
+        places = [self.places[i] for i in chosen[mine]]
+        crops = [self._crop(*p, *draw) for p, draw in zip(places, draws[mine], strict=True)]
         blurred, sharp = torch.from_numpy(np.stack(crops, 1)).permute(0, 1, 4, 2, 3).float() / 255
         return blurred, sharp
 
-    def _crop(self, i: int, y: float, x: float, flip: float) -> UInt8[np.ndarray, "2 crop crop 3"]:
-        """The crop of pair `i` at a place (0 to 1 each way), mirrored if `flip` is below a half."""
-        first, second = self.places[i]
+    def _crop(
+        self, first: Path, second: Path | int, y: float, x: float, flip: float
+    ) -> UInt8[np.ndarray, "2 crop crop 3"]:
+        """The crop of a pair at a place (0 to 1 each way), mirrored if `flip` is below a half."""
         if isinstance(second, int):
             pair = _array(first)[second]
         else:
@@ -141,12 +142,14 @@ class FramePairs(Dataset):
 
 
 def _places(folder: Path, split: str, blur: str) -> list[tuple[Path, Path | int]]:
-    """Array and row of each pair in a packed folder, which must hold the split and the blur."""
+    """Array and row of each pair in a packed folder; fit and validation are in a packed train."""
     try:
         index = record.read_json(folder / "index.json")
-        found = index["split"], index["blur"]
-        places = [(folder / name, row) for _, _, name, row in index["pairs"]]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+        found, rows = (index["split"], index["blur"]), index["pairs"]
+        if found[0] == "train" and split in ("fit", "validation"):
+            found, rows = (split, found[1]), of_split(rows, split)
+        places: list[tuple[Path, Path | int]] = [(folder / name, row) for _, _, name, row in rows]
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"{folder / 'index.json'}: not an index of packed pairs") from None
     if found != (split, blur):
         raise InputError(f"{folder}: holds {' with '.join(found)}, not {split} with {blur}")
