@@ -148,7 +148,7 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
     for blur in blurs or ["blur", "blur_gamma"]:
         for part in GOPRO:
             pairs, found = _scan(root, part, blur, None if blurs else GOPRO_SIZE)
-            problems += found + ([] if blurs else _against_gopro(root / part, pairs))
+            problems += found + ([] if blurs else _against_gopro(root / part, blur, pairs))
             counts.append(f"{part}/{blur} {len(pairs):,} pairs")
             files |= {path for pair in pairs for path in (pair.blurred, pair.sharp)}
     for path in tqdm(sorted(files), "decode", disable=None) if decode else []:
@@ -161,18 +161,17 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
     return problems, f"{root}: {state}; {', '.join(counts)}"
 
 
-def _against_gopro(folder: Path, pairs: list[PairPath]) -> list[str]:
+def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
     """Where the pairs of `train` or `test` differ in number from what was published."""
-    frames: dict[str, set[int]] = {}
-    for pair in pairs:
-        frames.setdefault(pair.sequence, set()).add(int(pair.frame))
     sequences, count = GOPRO[folder.name]
+    found = {p.sequence for p in pairs}
     problems = []
-    if len(frames) != sequences:
-        problems.append(f"{folder}: {len(frames)} sequences, but GoPro has {sequences}")
+    if len(found) != sequences:
+        problems.append(f"{folder}: {len(found)} sequences, but GoPro has {sequences}")
     if len(pairs) != count:
-        problems.append(f"{folder}: {len(pairs):,} sound pairs, but GoPro has {count:,}")
-        for sequence, seen in frames.items():
+        problems.append(f"{folder}: {len(pairs):,} sound pairs with {blur}, not {count:,}")
+        for sequence in sorted(found):
+            seen = {int(p.stem) for p in folder.glob(f"{sequence}/*/{FRAME}")}
             if gaps := sorted(set(range(min(seen), max(seen))) - seen):
                 numbers = ", ".join(f"{gap:06d}" for gap in gaps[:5])
                 problems.append(f"{folder / sequence}: lacks {numbers} ({len(gaps)} in all)")

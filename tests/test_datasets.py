@@ -197,12 +197,14 @@ def test_a_missing_frame_a_missing_sequence_and_a_wrong_size_are_named(gopro, sm
     problems, summary = check(gopro)
     assert problems == [
         f"{gopro}/train: 1 sequences, but GoPro has 2",
-        f"{gopro}/train: 3 sound pairs, but GoPro has 7",
+        f"{gopro}/train: 3 sound pairs with blur, not 7",
         f"{gopro}/train/B_02: lacks 000048 (1 in all)",
         f"{gopro}/test/C_03/sharp/000047.png: 32 x 48, expected 48 x 32",
-        f"{gopro}/test: 1 sound pairs, but GoPro has 2",
+        f"{gopro}/test: 1 sound pairs with blur, not 2",
+        f"{gopro}/train: 3 sound pairs with blur_gamma, not 7",
+        f"{gopro}/test: 1 sound pairs with blur_gamma, not 2",
     ]
-    assert "5 problem(s)" in summary
+    assert "7 problem(s)" in summary
 
 
 def test_damage_inside_a_picture_is_found_when_asked_for(gopro, small_gopro):
