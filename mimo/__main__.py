@@ -172,13 +172,79 @@ class Ablate:
         return 0
 
 
-def parse(words: list[str] | None) -> Restore | Train | Evaluate | Ablate:
+@dataclass
+class Fetch:
+    """Download GoPro or RealBlur to a new folder; a folder that holds one is only checked."""
+
+    dataset: Positional[Literal["gopro", "realblur"]]
+    """What to download."""
+    folder: Positional[Path]
+    """Where to, or what to check."""
+    yes: bool = False
+    """Start the download without being asked."""
+    url: str | None = None
+    """Another address of the archive."""
+    archive: Path | None = None
+    """The archive, if it has been downloaded already."""
+    sha256: str | None = None
+    """The checksum to expect of the archive, in place of the published one."""
+    check: bool = False
+    """Download nothing."""
+    decode: bool = False
+    """Check every picture to its end, not only its header."""
+    pack: Path | None = None
+    """Also pack the pairs for training here, as folders train and test."""
+    blur: Literal["blur", "blur_gamma", "RealBlur-J", "RealBlur-R"] | None = None
+    """What to pack; blur and RealBlur-J by default."""
+
+    def run(self) -> int:
+        """Download if there is nothing yet, check, and pack."""
+        from mimo import datasets, fetch, packing
+
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder}: not a folder")
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            if self.check:
+                raise InputError(f"{self.folder}: nothing here to check")
+            fetch.fetch(
+                self.dataset,
+                self.folder,
+                url=self.url,
+                archive=self.archive,
+                sha256=self.sha256,
+                yes=self.yes,
+            )
+        problems, summary = datasets.check(self.folder, decode=self.decode)
+        for problem in problems[:20]:
+            print(f"mimo: {problem}", file=sys.stderr)
+        if len(problems) > 20:
+            print(f"mimo: and {len(problems) - 20:,} more", file=sys.stderr)
+        print(summary)
+        if problems:
+            return 2
+        if self.pack:
+            blur = self.blur or ("blur" if self.dataset == "gopro" else "RealBlur-J")
+            for split in ("train", "test"):
+                packing.pack(self.folder, split, self.pack / split, blur)
+        return 0
+
+
+Command = Restore | Train | Evaluate | Ablate | Fetch
+
+
+def parse(words: list[str] | None) -> Command:
     """The command that `words` ask for; tyro's box around a mistake is cut down to a line."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
             return tyro.extras.subcommand_cli_from_dict(
-                {"restore": Restore, "train": Train, "evaluate": Evaluate, "ablate": Ablate},
+                {
+                    "restore": Restore,
+                    "train": Train,
+                    "evaluate": Evaluate,
+                    "ablate": Ablate,
+                    "fetch": Fetch,
+                },
                 prog="python -m mimo",
                 description="Deblur photos with MIMO-UNet, and train it.",
                 args=words,

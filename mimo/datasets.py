@@ -1,0 +1,186 @@
+"""GoPro and RealBlur on disk: their layouts, their splits and an integrity check."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image as PILImage
+from tqdm import tqdm
+
+from mimo.config import InputError
+from mimo.data import Photo, read_photo
+
+LISTS_AT = "datalist/ of github.com/rimchang/RSBlur"
+REALBLUR_LISTS = {"RealBlur-J": "RealBlur_J_{}_list.txt", "RealBlur-R": "RealBlur_R_{}_list.txt"}
+BLURS = ("blur", "blur_gamma", *REALBLUR_LISTS)  # two folders of GoPro, two versions of RealBlur
+GOPRO = {"train": (22, 2103), "test": (11, 1111)}  # sequences and pairs (Nah et al. 2017)
+GOPRO_SIZE = (1280, 720)
+FRAME = "[0-9]" * 6 + ".png"
+
+
+class PairPath(NamedTuple):
+    """Where a pair lies; `sequence` is a folder of GoPro or a scene of RealBlur."""
+
+    sequence: str
+    frame: str
+    blurred: Path
+    sharp: Path
+
+
+def held_out(sequences: Sequence[str]) -> list[str]:
+    """The training sequences kept for validation: every 11th by name, so 2 of GoPro's 22.
+
+    GoPro has no validation split, and the authors of MIMO-UNet used the test set for choosing
+    (issue 13 of their repository). Whole sequences, since the frames of one look alike.
+    """
+    return sorted(set(sequences))[::11]
+
+
+def find_pairs(root: Path, split: str, blur: str = "blur") -> list[PairPath]:
+    """The pairs of a split, sorted by sequence and frame.
+
+    `blur`: GoPro's folder of blurred frames (blur, blur_gamma), or RealBlur-J or RealBlur-R.
+    `split`: train or test as published; validation (`held_out`) and fit, the rest, share train.
+    Raises InputError for an unknown layout, a missing twin, sizes that differ, an empty folder.
+    """
+    if split not in ("train", "fit", "validation", "test"):
+        raise InputError(f"split {split!r}: not one of train, fit, validation, test")
+    pairs, problems = _scan(root, "test" if split == "test" else "train", blur)
+    if problems:
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise InputError(problems[0] + more)
+    return of_split(pairs, split)
+
+
+def of_split(pairs: list[Any], split: str) -> list[Any]:
+    """Of training pairs, whose sequence comes first, those of fit or validation; else all."""
+    kept = held_out([sequence for sequence, *_ in pairs])
+    if split in ("fit", "validation"):
+        return [pair for pair in pairs if (pair[0] in kept) == (split == "validation")]
+    return pairs
+
+
+def _scan(
+    root: Path, part: str, blur: str, size: tuple[int, int] | None = None
+) -> tuple[list[PairPath], list[str]]:
+    """The sound pairs of train or test, all of `size` if given, and a line for each problem."""
+    if blur not in BLURS:
+        raise InputError(f"blur {blur!r}: not one of {', '.join(BLURS)}")
+    pairs, problems = (_listed if blur in REALBLUR_LISTS else _twins)(root, part, blur)
+    sound = []
+    for pair in pairs:
+        sizes = []
+        for path in (pair.blurred, pair.sharp):
+            try:
+                with PILImage.open(path) as image:
+                    sizes.append(image.size)
+            except (OSError, SyntaxError):
+                problems.append(f"{path}: damaged, not an image; replace it")
+        if len(set(sizes)) == 2:
+            (w, h), (w2, h2) = sizes
+            problems.append(f"{pair.blurred}: {w} x {h}, but its sharp twin is {w2} x {h2}")
+        elif len(sizes) == 2 and sizes[0] != (size or sizes[0]):
+            (w, h), (w2, h2) = sizes[0], size or sizes[0]
+            problems.append(f"{pair.sharp}: {w} x {h}, expected {w2} x {h2}")
+        elif len(sizes) == 2:
+            sound.append(pair)
+    if not sound and not problems:
+        problems = [f"{root}: no pairs for {part} here"]
+    return sorted(sound), problems
+
+
+def _unknown(root: Path, expected: str) -> tuple[list[PairPath], list[str]]:
+    """No pairs, and a line that says what is there instead."""
+    names = sorted(p.name for p in root.glob("*"))
+    found = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "") or "nothing"
+    return [], [f"{root}: found {found}; expected {expected}"]
+
+
+def _twins(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]]:
+    """GoPro: pairs by the file name in `part/<sequence>/{blur,sharp}`, and what has no twin."""
+    if not (root / part).is_dir():
+        return _unknown(root, f"GoPro's {part}/<sequence>/{{{blur},sharp}}/NNNNNN.png")
+    pairs, problems = [], []
+    for folder in sorted(p for p in (root / part).iterdir() if p.is_dir()):
+        names = {kind: {p.name for p in (folder / kind).glob(FRAME)} for kind in (blur, "sharp")}
+        if not any(names.values()):
+            problems.append(f"{folder}: empty; expected .png files in {blur} and sharp")
+        for name in sorted(names[blur] | names["sharp"]):
+            missing = [folder / kind / name for kind in names if name not in names[kind]]
+            if missing:
+                problems.append(f"{missing[0]}: missing, but its twin is there")
+            else:
+                paths = folder / blur / name, folder / "sharp" / name
+                pairs.append(PairPath(folder.name, paths[0].stem, *paths))
+    return pairs, problems
+
+
+def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]]:
+    """RealBlur: what the list file says, and nothing else; a line is "sharp blurred"."""
+    listing = root / REALBLUR_LISTS[blur].format(part)
+    if not listing.is_file():
+        return _unknown(root, f"the list {listing.name} of RealBlur; {LISTS_AT} has its lists")
+    pairs, problems = [], []
+    for line in filter(str.strip, listing.read_text(errors="replace").splitlines()):
+        paths = [root / word for word in line.split()]
+        if len(paths) != 2:
+            problems.append(f"{listing}: {line.strip()[:80]!r} is not of the form 'SHARP BLURRED'")
+        elif missing := [p for p in paths if not p.is_file()]:
+            problems.append(f"{missing[0]}: missing, but {listing.name} names it")
+        else:
+            scene = paths[0].parent.parent.name
+            pairs.append(PairPath(scene, paths[0].stem, blurred=paths[1], sharp=paths[0]))
+    return pairs, problems
+
+
+def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
+    """Problems of a copy of GoPro or RealBlur, a line for each, and a summary in one line.
+
+    GoPro is held against its published numbers, RealBlur against its lists. `decode` reads every
+    picture to its end, which takes minutes; without it the headers are read.
+    """
+    blurs = [b for b, name in REALBLUR_LISTS.items() if list(root.glob(name.format("*")))]
+    if not blurs and not (root / "train").is_dir() and not (root / "test").is_dir():
+        expected = "GoPro's train and test, or RealBlur's RealBlur_J_train_list.txt and so on"
+        _, problems = _unknown(root, f"{expected} ({LISTS_AT} has its lists)")
+        return problems, f"{root}: no data set"
+    problems, counts, files = [], [], set()
+    for blur in blurs or ["blur", "blur_gamma"]:
+        for part in GOPRO:
+            pairs, found = _scan(root, part, blur, None if blurs else GOPRO_SIZE)
+            problems += found + ([] if blurs else _against_gopro(root / part, blur, pairs))
+            counts.append(f"{part}/{blur} {len(pairs):,} pairs")
+            files |= {path for pair in pairs for path in (pair.blurred, pair.sharp)}
+    for path in tqdm(sorted(files), "decode", disable=None) if decode else []:
+        try:
+            read_frame(path)
+        except InputError as error:
+            problems.append(str(error))
+    problems = list(dict.fromkeys(problems))  # both kinds of blur share the sharp pictures
+    state = f"{len(problems):,} problem(s)" if problems else "complete"
+    return problems, f"{root}: {state}; {', '.join(counts)}"
+
+
+def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
+    """Where the pairs of `train` or `test` differ in number from what was published."""
+    sequences, count = GOPRO[folder.name]
+    found = {p.sequence for p in pairs}
+    problems = []
+    if len(found) != sequences:
+        problems.append(f"{folder}: {len(found)} sequences, but GoPro has {sequences}")
+    if len(pairs) != count:
+        problems.append(f"{folder}: {len(pairs):,} sound pairs with {blur}, not {count:,}")
+        for sequence in sorted(found):
+            seen = {int(p.stem) for p in folder.glob(f"{sequence}/*/{FRAME}")}
+            if gaps := sorted(set(range(min(seen), max(seen))) - seen):
+                numbers = ", ".join(f"{gap:06d}" for gap in gaps[:5])
+                problems.append(f"{folder / sequence}: lacks {numbers} ({len(gaps)} in all)")
+    return problems
+
+
+def read_frame(path: Path) -> Photo:
+    """A picture as h w 3 bytes, or InputError if it is damaged."""
+    try:
+        return read_photo(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: damaged or cut short; replace it ({error})") from None

@@ -1,0 +1,156 @@
+"""Batches of random crops of GoPro or RealBlur, from their folders or, faster, from a packed copy.
+
+A PNG has to be decoded whole for each crop; from an array on disk only the crop's rows are read.
+"""
+
+import hashlib
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.lib.format import write_array_header_1_0
+from PIL import Image as PILImage
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mimo import record
+from mimo.config import InputError
+from mimo.datasets import find_pairs, of_split, read_frame
+
+
+def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
+    """Write the pairs of a split to the new folder `out`; returns its index.
+
+    One WIDTHxHEIGHT.npy for each size: pairs x 2 (blurred, sharp) x height x width x 3 bytes.
+    index.json names the pairs in the order of `find_pairs`, with a SHA-256 of names and pixels.
+    """
+    if out.exists():
+        raise InputError(f"{out}: is there already; remove it or name another folder")
+    pairs = find_pairs(root, split, blur)
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for i, pair in enumerate(pairs):
+        with PILImage.open(pair.sharp) as image:
+            by_size.setdefault(image.size, []).append(i)
+    partial, rows, digest = out.with_name(out.name + ".partial"), {}, hashlib.sha256()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir(parents=True)
+        for (w, h), members in by_size.items():
+            shape = (len(members), 2, h, w, 3)
+            with (partial / f"{w}x{h}.npy").open("wb") as file:
+                write_array_header_1_0(
+                    file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+                )
+                for row, i in enumerate(members):
+                    content = b"".join(read_frame(path).tobytes() for path in pairs[i][2:])
+                    digest.update("/".join(pairs[i][:2]).encode() + content)
+                    file.write(content)
+                    rows[i] = [*pairs[i][:2], f"{w}x{h}.npy", row]
+        listing = [rows[i] for i in range(len(pairs))]
+        index = {"split": split, "blur": blur, "sha256": digest.hexdigest(), "pairs": listing}
+        record.write_json(partial / "index.json", index)
+        partial.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: can't be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return index
+
+
+@cache  # once a process: a dataset is sent to its workers without the pixels
+def _array(path: Path) -> UInt8[np.ndarray, "n 2 h w 3"]:
+    """A packed file, mapped and not read."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged or missing; pack again ({error})") from None
+
+
+class FramePairs(Dataset):
+    """Batches of random crops: item `step` is the batch of that step, the same on every run.
+
+    `folder` is a copy of a data set or a folder of `pack`; both give the same batches. An epoch is
+    `steps_per_epoch` steps and shows each pair once, in an order of its own; its last batch is
+    smaller if the batch size does not divide the pairs (GoPro: 526 steps of 4, the last of 3).
+    Order, place and flip (left to right only, as in the authors' code) follow from seed and step.
+
+    An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`, process
+    `rank` gets each `processes`-th crop. Raises InputError for pictures smaller than the crop.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str = "train",
+        blur: str = "blur",
+        *,
+        crop_px: int,
+        batch_images: int,
+        steps: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.crop_px, self.batch_images, self.steps, self.seed = crop_px, batch_images, steps, seed
+        self.rank, self.processes = rank, processes
+        self.places: list[tuple[Path, Path | int]]  # blurred and sharp, or array and row
+        if (folder / "index.json").is_file():
+            self.places = _places(folder, split, blur)
+        else:
+            self.places = [(p.blurred, p.sharp) for p in find_pairs(folder, split, blur)]
+        self.steps_per_epoch = -(-len(self.places) // batch_images)
+        last = len(self.places) - (self.steps_per_epoch - 1) * batch_images
+        if last < processes:
+            raise InputError(f"{folder}: {processes} processes can't share a last batch of {last}")
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return self.steps
+
+    def __getitem__(
+        self, step: int
+    ) -> tuple[Float[Tensor, "b 3 crop crop"], Float[Tensor, "b 3 crop crop"]]:
+        """The batch of a step."""
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.places))
+        first = step_of_epoch * self.batch_images
+        chosen = order[first : first + self.batch_images]
+        draws = np.random.default_rng([self.seed, 1, step]).random((len(chosen), 3))
+        mine = slice(self.rank, None, self.processes)
+        places = [self.places[i] for i in chosen[mine]]
+        crops = [self._crop(*p, *draw) for p, draw in zip(places, draws[mine], strict=True)]
+        blurred, sharp = torch.from_numpy(np.stack(crops, 1)).permute(0, 1, 4, 2, 3).float() / 255
+        return blurred, sharp
+
+    def _crop(
+        self, first: Path, second: Path | int, y: float, x: float, flip: float
+    ) -> UInt8[np.ndarray, "2 crop crop 3"]:
+        """The crop of a pair at a place (0 to 1 each way), mirrored if `flip` is below a half."""
+        if isinstance(second, int):
+            pair = _array(first)[second]
+        else:
+            pair = np.stack([read_frame(first), read_frame(second)])
+        (h, w), c = pair.shape[1:3], self.crop_px
+        if min(h, w) < c:
+            raise InputError(f"{first}: {w} x {h}, too small for crops of {c} pixels")
+        top, left = int(y * (h - c + 1)), int(x * (w - c + 1))
+        crop = pair[:, top : top + c, left : left + c]
+        return crop[:, :, ::-1] if flip < 0.5 else crop
+
+
+def _places(folder: Path, split: str, blur: str) -> list[tuple[Path, Path | int]]:
+    """Array and row of each pair in a packed folder; fit and validation are in a packed train."""
+    try:
+        index = record.read_json(folder / "index.json")
+        found, rows = (index["split"], index["blur"]), index["pairs"]
+        if found[0] == "train" and split in ("fit", "validation"):
+            found, rows = (split, found[1]), of_split(rows, split)
+        places: list[tuple[Path, Path | int]] = [(folder / name, row) for _, _, name, row in rows]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{folder / 'index.json'}: not an index of packed pairs") from None
+    if found != (split, blur):
+        raise InputError(f"{folder}: holds {' with '.join(found)}, not {split} with {blur}")
+    return places
