@@ -62,6 +62,8 @@ class Train:
     """What to train."""
     seed: int = 0
     """Of initial values and data."""
+    data: Path | None = None
+    """GoPro or RealBlur, or a packed copy, for the presets that train on them."""
     out: Path | None = None
     """Folder for record, weights and state; runs/PRESET-seedN by default."""
     resume: bool = False
@@ -84,8 +86,10 @@ class Train:
         config: TrainConfig = preset.config
         if self.steps is not None:
             config = replace(config, steps=self.steps)
-        if config.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise InputError(f"--steps is at least 1, not {config.steps}")
+        if self.steps is not None and config.epochs:
+            raise InputError(f"{self.preset} counts in epochs, and takes no --steps")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is from 0 to 2**32 - 1, not {self.seed}")
         if self.threads is not None and self.threads < 1:
@@ -95,7 +99,9 @@ class Train:
         print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
         out = self.out or Path("runs") / f"{self.preset}-seed{self.seed}"
         command = " ".join(["python -m mimo", *sys.argv[1:]])
-        content = train.train(config, out, seed=self.seed, resume=self.resume, command=command)
+        content = train.train(
+            config, out, folder=self.data, seed=self.seed, resume=self.resume, command=command
+        )
         if content:
             print(out)
             print(*report(content["result"]), sep="\n")

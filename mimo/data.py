@@ -105,6 +105,10 @@ class ShakePairs(Dataset):
         """The number of steps."""
         return self.steps
 
+    def images(self, step: int) -> int:
+        """How many crops a step has, over all processes."""
+        return self.batch_images
+
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step."""
         rng = np.random.default_rng([self.seed, step])

@@ -5,6 +5,7 @@ A PNG has to be decoded whole for each crop; from an array on disk only the crop
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 
 from mimo import record
 from mimo.config import InputError
+from mimo.data import Pair
 from mimo.datasets import find_pairs, of_split, read_frame
 
 
@@ -110,6 +112,11 @@ class FramePairs(Dataset):
         """The number of steps."""
         return self.steps
 
+    def images(self, step: int) -> int:
+        """How many crops a step has, over all processes: fewer in the last of an epoch."""
+        first = step % self.steps_per_epoch * self.batch_images
+        return min(self.batch_images, len(self.places) - first)
+
     def __getitem__(
         self, step: int
     ) -> tuple[Float[Tensor, "b 3 crop crop"], Float[Tensor, "b 3 crop crop"]]:
@@ -129,16 +136,43 @@ class FramePairs(Dataset):
         self, first: Path, second: Path | int, y: float, x: float, flip: float
     ) -> UInt8[np.ndarray, "2 crop crop 3"]:
         """The crop of a pair at a place (0 to 1 each way), mirrored if `flip` is below a half."""
-        if isinstance(second, int):
-            pair = _array(first)[second]
-        else:
-            pair = np.stack([read_frame(first), read_frame(second)])
+        pair = _whole(first, second)
         (h, w), c = pair.shape[1:3], self.crop_px
         if min(h, w) < c:
             raise InputError(f"{first}: {w} x {h}, too small for crops of {c} pixels")
         top, left = int(y * (h - c + 1)), int(x * (w - c + 1))
         crop = pair[:, top : top + c, left : left + c]
         return crop[:, :, ::-1] if flip < 0.5 else crop
+
+
+def part_of(folder: Path, split: str) -> Path:
+    """A data set's folder, or the folder of a split where the data set is packed."""
+    packed = folder / split
+    return packed if (packed / "index.json").is_file() else folder
+
+
+def test_pairs(folder: Path, blur: str = "blur") -> Iterator[Pair]:
+    """The test pairs of GoPro or RealBlur, whole; their scenes are the sequences."""
+    part = part_of(folder, "test")
+    if part != folder:
+        names = [row[:2] for row in record.read_json(part / "index.json")["pairs"]]
+        places = _places(part, "test", blur)
+    else:
+        found = find_pairs(folder, "test", blur)
+        names, places = [p[:2] for p in found], [(p.blurred, p.sharp) for p in found]
+    for (sequence, frame), place in zip(names, places, strict=True):
+        blurred, sharp = _whole(*place)
+        name, unknown = f"{sequence}/{frame}", np.ones((1, 1))
+        yield Pair(name, sequence, blur, float("nan"), blurred, sharp, unknown)
+
+
+test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest: not one of yours
+
+
+def _whole(first: Path, second: Path | int) -> UInt8[np.ndarray, "2 h w 3"]:
+    if isinstance(second, int):
+        return _array(first)[second]
+    return np.stack([read_frame(first), read_frame(second)])
 
 
 def _places(folder: Path, split: str, blur: str) -> list[tuple[Path, Path | int]]:

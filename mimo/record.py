@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,36 @@ def read_rows(path: Path) -> list[dict]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v if k in names else float(v) for k, v in row.items()} for row in rows]
+
+
+def write_state(path: Path, state: dict) -> None:
+    """Save a training state, and keep the one before it as `state.previous.pt`."""
+    partial, previous = path.with_suffix(".partial"), path.with_suffix(".previous.pt")
+    try:
+        torch.save(state, partial)
+        if path.exists():
+            path.replace(previous)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: can't be saved ({error}); make room, then go on with --resume"
+        ) from None
+
+
+def read_state(path: Path) -> dict | None:
+    """The last training state, or the one before if that is damaged; None if there is none."""
+    previous = path.with_suffix(".previous.pt")
+    for candidate in (path, previous):
+        if not candidate.exists():
+            continue
+        try:
+            return torch.load(candidate, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged pickle can raise anything
+            if candidate == previous or not previous.exists():
+                raise InputError(f"{candidate}: damaged; remove it to start again") from error
+            print(f"mimo: {path}: damaged; going on from {previous.name}", file=sys.stderr)
+    return None
 
 
 def versions() -> dict[str, str]:

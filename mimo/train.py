@@ -5,7 +5,7 @@ import math
 import sys
 import time
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo
 from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
 from mimo.network import MIMOUNet
+from mimo.packing import FramePairs, part_of, test_pairs
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -59,16 +60,56 @@ def window_px(config: TrainConfig) -> int:
     return config.crop_px + 2 * (math.ceil(config.blur.reach_px[1]) + 1)
 
 
+def training_pairs(
+    config: TrainConfig, seed: int, folder: Path | None, **sharing: int
+) -> tuple[ShakePairs | FramePairs, dict[str, str], TrainConfig]:
+    """The batches of a run, what its record says of them, and its configuration with the number
+    of steps that its epochs come to."""
+    how: dict[str, Any] = {
+        "crop_px": config.crop_px,
+        "batch_images": config.batch_images_global,
+        "seed": seed,
+        **sharing,
+    }
+    if config.epochs:
+        if folder is None:
+            raise InputError("this preset trains on GoPro or RealBlur: say where it is with --data")
+        frames = FramePairs(part_of(folder, "train"), blur=config.frames, steps=0, **how)
+        halve_steps = config.halve_epochs * frames.steps_per_epoch
+        steps = config.epochs * frames.steps_per_epoch
+        config = replace(config, steps=steps, halve_steps=halve_steps)
+        frames.steps = config.steps
+        return frames, {"train": f"{len(frames.places)} pairs of {config.frames}"}, config
+    if folder is not None:
+        raise InputError("this preset trains on the photos of this book: it takes no --data")
+    paths = photo_paths("train")
+    photos = [read_photo(p) for p in paths]
+    # At half size they hold finer, harder detail than most hold at full size.
+    photos += [halved(p) for p in photos if min(p.shape[:2]) >= 2 * window_px(config)]
+    source = {
+        "train": f"{len(paths)} photos at full and half size",
+        "train_sha256": listing_hash(paths),
+        "test": config.test,
+        "test_sha256": listing_hash(photo_paths(config.test)),
+    }
+    ramp_steps = config.ramp_steps
+    shaken = ShakePairs(photos, config.blur, steps=config.steps, ramp_steps=ramp_steps, **how)
+    return shaken, source, config
+
+
 def train(
     config: TrainConfig,
     out: Path,
     *,
+    folder: Path | None = None,
     seed: int = 0,
     resume: bool = False,
     command: str = "",
     progress: bool = True,
 ) -> dict:
-    """Train on shaken photos and leave a record, `weights.safetensors` and a state in `out`.
+    """Train, and leave a record, `weights.safetensors` and a state in `out`.
+
+    folder: GoPro or RealBlur, or a packed copy, where the configuration trains on frames.
 
     The order of the data, the initial values and so, on one processor with one number of threads,
     every bit of the result follow from `config` and `seed`. With `resume`, a run that stopped goes
@@ -95,20 +136,8 @@ def train(
             f"batch_images_global {config.batch_images_global} can't be shared equally by "
             f"{accelerator.num_processes} processes"
         )
-    paths = photo_paths("train")
-    photos = [read_photo(p) for p in paths]
-    pairs = ShakePairs(
-        # At half size they hold finer, harder detail than most hold at full size.
-        photos + [halved(p) for p in photos if min(p.shape[:2]) >= 2 * window_px(config)],
-        config.blur,
-        crop_px=config.crop_px,
-        batch_images=config.batch_images_global,
-        steps=config.steps,
-        seed=seed,
-        ramp_steps=config.ramp_steps,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
+    sharing = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    pairs, source, config = training_pairs(config, seed, folder, **sharing)
 
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,20 +146,24 @@ def train(
     state: dict[str, Any] = {
         "identity": {"config": asdict(config), "seed": seed},
         "step": 0,
+        "images_seen": 0,
         "wall_s": 0.0,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git": record.git_state(),
         "metrics": [],
         "images": [],
     }
-    saved = _read_state(state_path) if resume else None
+    saved = record.read_state(state_path) if resume else None
     if saved is not None:
         if saved["identity"] != state["identity"]:
             raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         average.load_state_dict(saved["average"])
-        state |= {k: saved[k] for k in ("step", "wall_s", "started", "git", "metrics", "images")}
+        state |= {
+            k: saved[k]
+            for k in ("step", "images_seen", "wall_s", "started", "git", "metrics", "images")
+        }
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
     kept: MIMOUNet = average.to(accelerator.device).module  # type: ignore[assignment]
@@ -138,7 +171,7 @@ def train(
     def save() -> None:
         state["wall_s"] = wall_before_s + time.monotonic() - started
         tensors = {"net": net, "optimizer": optimizer, "average": average}
-        _write_state(state_path, state | {k: v.state_dict() for k, v in tensors.items()})
+        record.write_state(state_path, state | {k: v.state_dict() for k, v in tensors.items()})
 
     # Workers prepare whole batches; each process asks for its own part of the same global batch.
     rest = Subset(pairs, range(state["step"], config.steps))
@@ -166,12 +199,15 @@ def train(
         # Not computed where it has no weight: it costs time.
         weight = config.frequency_weight
         frequency = FREQUENCY[config.frequency](restored, targets) if weight else content * 0
-        accelerator.backward(content + weight * frequency)
+        # Processes are averaged, but the last batch of an epoch may not be shared equally.
+        share = len(blurred) * accelerator.num_processes / pairs.images(state["step"])
+        accelerator.backward(share * (content + weight * frequency))
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update_parameters(net)
+        state["images_seen"] += pairs.images(state["step"])
         state["step"] += 1
 
         step = state["step"]
@@ -192,7 +228,8 @@ def train(
             bar.set_postfix(content=f"{row['content']:.4f}")
         if accelerator.is_main_process:
             if step in config.budgets_steps or step == config.steps:
-                rows = evaluate(by_network(kept.eval()), testset.pairs(config.test))
+                tested = test_pairs(folder, config.frames) if folder else testset.pairs(config.test)
+                rows = evaluate(by_network(kept.eval()), tested)
                 state["images"] += [{"step": step} | r for r in rows]
             if time.monotonic() - saved_at > config.save_s:
                 save()
@@ -201,41 +238,11 @@ def train(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save()
-        return _finish(out, state, kept, command, paths)
+        return _finish(out, state, kept, command, source)
     return {}
 
 
-def _write_state(path: Path, state: dict) -> None:
-    """Save a state, and keep the one before it as `state.previous.pt`."""
-    partial, previous = path.with_suffix(".partial"), path.with_suffix(".previous.pt")
-    try:
-        torch.save(state, partial)
-        if path.exists():
-            path.replace(previous)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: can't be saved ({error}); make room, then go on with --resume"
-        ) from None
-
-
-def _read_state(path: Path) -> dict | None:
-    """The last saved state, or the one before it if that is damaged; None if there is none."""
-    previous = path.with_suffix(".previous.pt")
-    for candidate in (path, previous):
-        if not candidate.exists():
-            continue
-        try:
-            return torch.load(candidate, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged pickle can raise anything
-            if candidate == previous or not previous.exists():
-                raise InputError(f"{candidate}: damaged; remove it to start again") from error
-            print(f"mimo: {path}: damaged; going on from {previous.name}", file=sys.stderr)
-    return None
-
-
-def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Path]) -> dict:
+def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -> dict:
     """Write weights and record; the state goes, so that `out` holds a finished run."""
     by_step: dict[int, list[dict]] = {}
     for row in state["images"]:
@@ -251,16 +258,11 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, photos: list[Pa
         "git": state["git"],
         "versions": record.versions(),
         "hardware": record.hardware(),
-        "data": {
-            "train": f"{len(photos)} photos at full and half size",
-            "train_sha256": listing_hash(photos),
-            "test": config["test"],
-            "test_sha256": listing_hash(photo_paths(config["test"])),
-        },
+        "data": source,
         "protocol": PROTOCOL,
         "started": state["started"],
         "wall_s": round(state["wall_s"], 1),
-        "images_seen": state["step"] * config["batch_images_global"],
+        "images_seen": state["images_seen"],
         "weights_sha256": digest,
         "result": budgets[str(state["step"])],
         "budgets": budgets,

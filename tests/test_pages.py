@@ -53,3 +53,11 @@ def test_its_pictures_have_a_caption_and_a_description(page):
 
 def test_nothing_on_it_needs_a_kernel(page):
     assert [c.source for c in code_cells(page) if NEEDS_A_KERNEL.search(c.source)] == []
+
+
+def test_each_page_leads_to_the_next():
+    """Up to the last page that is read in order: after it come the book's own pages."""
+    chapters = PAGES[1 : PAGES.index("status") + 1]
+    for name, following in zip(chapters, chapters[1:], strict=False):
+        last = build.source(build.ROOT, name).read_text().rstrip().splitlines()[-1]
+        assert last.startswith(f"Next: {{ref}}`{following}`"), (name, last)
