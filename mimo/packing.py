@@ -62,7 +62,7 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
     return index
 
 
-@cache  # once a process: a dataset is sent to its workers without the pixels
+@cache  # mapped once a process; a dataset is sent to its workers without its pixels
 def _array(path: Path) -> UInt8[np.ndarray, "n 2 h w 3"]:
     """A packed file, mapped and not read."""
     try:
