@@ -89,8 +89,8 @@ def test_realblur_is_what_its_lists_say(tmp_path, camera):
 
 def test_validation_is_two_whole_sequences_of_22(gopro):
     assert held_out([f"{n:02d}" for n in range(22) for _ in "ab"]) == ["00", "11"]
-    gopro = ["GOPR0372_07_00", "GOPR0386_11_00", "GOPR0384_11_03", "GOPR0884_11_00"]
-    assert held_out(gopro) == ["GOPR0386_11_00", "GOPR0884_11_00"]
+    published = ["GOPR0372_07_00", "GOPR0386_11_00", "GOPR0384_11_03", "GOPR0884_11_00"]
+    assert held_out(published) == ["GOPR0386_11_00", "GOPR0884_11_00"]
     fit, validation, train = (find_pairs(gopro, s) for s in ("fit", "validation", "train"))
     assert sorted(fit + validation) == train
     assert {p.sequence for p in validation} == {"A_01"} and {p.sequence for p in fit} == {"B_02"}
