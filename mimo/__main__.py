@@ -15,6 +15,19 @@ from mimo.config import PRESETS, InputError, TrainConfig
 from mimo.rows import CAMPAIGNS
 
 
+def at_least(low: int, **given: int | None) -> None:
+    """That options are not too small."""
+    for name, value in given.items():
+        if value is not None and value < low:
+            raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {value}")
+
+
+def check_target(json: Path | None) -> None:
+    """Before long work, that its result can be written."""
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        raise InputError(f"{json}: not a file in a folder that exists")
+
+
 @dataclass
 class Restore:
     """Deblur a photo, or every photo of a folder."""
@@ -39,8 +52,7 @@ class Restore:
 
         if not self.input.exists():
             raise InputError(f"{self.input}: no such file or folder")
-        if self.tile_px is not None and self.tile_px < 4:
-            raise InputError(f"--tile-px is at least 4, not {self.tile_px}")
+        at_least(4, tile_px=self.tile_px)
         problems = restore_files(
             self.input,
             self.output,
@@ -86,14 +98,11 @@ class Train:
         config: TrainConfig = preset.config
         if self.steps is not None:
             config = replace(config, steps=self.steps)
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"--steps is at least 1, not {config.steps}")
+        at_least(1, steps=self.steps, threads=self.threads)
         if self.steps is not None and config.epochs:
             raise InputError(f"{self.preset} counts in epochs, and takes no --steps")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is from 0 to 2**32 - 1, not {self.seed}")
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"--threads is at least 1, not {self.threads}")
         if self.threads:
             torch.set_num_threads(self.threads)
         print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
@@ -132,8 +141,7 @@ class Evaluate:
         from mimo.baselines import BASELINES
         from mimo.weights import load
 
-        if self.json is not None and (self.json.is_dir() or not self.json.parent.is_dir()):
-            raise InputError(f"{self.json}: not a file in a folder that exists")
+        check_target(self.json)
         if self.model in BASELINES:
             if self.ensemble != 1:
                 raise InputError(f"--ensemble is for networks, not for {self.model}")
@@ -166,8 +174,7 @@ class Ablate:
         """Run; unfinished runs go on another time."""
         from mimo import campaign
 
-        if self.workers < 1:
-            raise InputError(f"--workers is at least 1, not {self.workers}")
+        at_least(1, workers=self.workers)
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise InputError(f"--max-minutes is more than 0, not {self.max_minutes}")
         if self.check:
@@ -235,7 +242,29 @@ class Fetch:
         return 0
 
 
-Command = Restore | Train | Evaluate | Ablate | Fetch
+@dataclass
+class Bench:
+    """Time a training step and a restoration, done plainly and done our way."""
+
+    repeats: int = 5
+    """Runs of each; the median counts."""
+    json: Path | None = None
+    """Write the times here."""
+
+    def run(self) -> int:
+        """Time and print."""
+        from mimo import bench
+
+        at_least(1, repeats=self.repeats)
+        check_target(self.json)
+        result = bench.bench(self.repeats)
+        if self.json is not None:
+            bench.write(self.json, result, " ".join(["python -m mimo", *sys.argv[1:]]))
+        print(*bench.report(result), sep="\n")
+        return 0
+
+
+Command = Restore | Train | Evaluate | Ablate | Fetch | Bench
 
 
 def parse(words: list[str] | None) -> Command:
@@ -250,6 +279,7 @@ def parse(words: list[str] | None) -> Command:
                     "evaluate": Evaluate,
                     "ablate": Ablate,
                     "fetch": Fetch,
+                    "bench": Bench,
                 },
                 prog="python -m mimo",
                 description="Deblur photos with MIMO-UNet, and train it.",

@@ -1,0 +1,138 @@
+"""How fast: a training step and a restoration, done plainly and done our way, side by side.
+
+Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last.
+Runs of the two take turns, so that a machine that slows down slows both; each time is a median.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mimo import record
+from mimo.losses import pyramid, total_loss
+from mimo.network import MIMOUNet
+
+NETS = {"small": {"width": 16, "res_blocks": 4}, "paper": {"width": 32, "res_blocks": 8}}
+CROPS_PX = (64, 128, 256)
+BATCH_PX = 4 * 128 * 128  # pixels in a batch, whatever the size of its crops
+FRAMES = ((640, 360), (1280, 720))
+
+
+def bench(repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES) -> dict:
+    """All cases; seconds, speed-up and share of the machine's ceiling for each."""
+    ceilings = {str(t): ceiling_gflops(t) for t in (torch.float32, torch.bfloat16)}
+    cases = []
+    for name, size in nets.items():
+        for crop in crops_px:
+            batch = max(1, BATCH_PX // crop**2)
+            x, y = torch.rand(batch, 3, crop, crop), torch.rand(batch, 3, crop, crop)
+            ways = [step(MIMOUNet(**size), x, y, ours) for ours in (False, True)]
+            work = 3 * gflop(MIMOUNet(**size), x)  # back is twice the work of forth
+            cases.append(_case(f"train {name} {batch} x {crop} px", ways, work, repeats, ceilings))
+        for width, height in frames:
+            x = torch.rand(1, 3, height, width)
+            ways = [restoration(MIMOUNet(**size), x, ours) for ours in (False, True)]
+            work = gflop(MIMOUNet(**size), x)
+            what = f"restore {name} {width} x {height}"
+            cases.append(_case(what, ways, work, max(1, repeats // 2), ceilings))
+    return {
+        "versions": record.versions(),
+        "hardware": record.hardware(),
+        "git": record.git_state(),
+        "ceiling_gflop_per_s": ceilings,
+        "repeats": repeats,
+        "cases": cases,
+    }
+
+
+def step(
+    net: MIMOUNet, blurred: torch.Tensor, sharp: torch.Tensor, ours: bool
+) -> Callable[[], None]:
+    """A training step, plainly or our way."""
+    if ours:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        blurred = blurred.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=ours):
+            restored = net(blurred)
+        total_loss(restored, pyramid(sharp)).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return run
+
+
+def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[], None]:
+    """A whole photo through the network, plainly or our way."""
+    net.eval()
+    if ours:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        blurred = blurred.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=ours):
+            net(blurred)
+
+    return run
+
+
+def gflop(net: MIMOUNet, x: torch.Tensor) -> float:
+    """Thousand millions of operations of one pass: two for each multiply-add of a convolution."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        MIMOUNet(**net.config)(torch.empty(x.shape))
+    return counter.get_total_flops() / 1e9
+
+
+def ceiling_gflops(dtype: torch.dtype, side: int = 2048) -> float:
+    """What this machine's matrix multiplication reaches in a number format, the best of five."""
+    a, b = torch.rand(side, side).to(dtype), torch.rand(side, side).to(dtype)
+    a @ b
+    return round(2 * side**3 / min(seconds(lambda: a @ b) for _ in range(5)) / 1e9, 1)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Of one run, by the clock on the wall."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _case(
+    what: str, ways: list[Callable[[], None]], work: float, repeats: int, ceilings: dict
+) -> dict:
+    for run in ways:
+        run()  # memory and kernels are made ready
+    times = [[seconds(run) for run in ways] for _ in range(repeats)]
+    plain, ours = (statistics.median(t) for t in zip(*times, strict=True))
+    ratios = sorted(t[0] / t[1] for t in times)
+    return {
+        "what": what,
+        "plain_s": round(plain, 5),
+        "ours_s": round(ours, 5),
+        "speedup": round(statistics.median(ratios), 2),
+        "speedup_range": [round(ratios[0], 2), round(ratios[-1], 2)],
+        "gflop_per_s": round(work / ours, 1),
+        "share_of_ceiling": round(work / ours / ceilings[str(torch.bfloat16)], 3),
+    }
+
+
+def report(result: dict) -> list[str]:
+    """A line for each case."""
+    return [
+        f"{c['what']:32} plain {c['plain_s']:8.3f} s, ours {c['ours_s']:8.3f} s: "
+        f"{c['speedup']:.1f} times ({c['speedup_range'][0]:.1f} to {c['speedup_range'][1]:.1f}), "
+        f"{c['gflop_per_s']:.0f} GFLOP/s, {c['share_of_ceiling']:.0%} of the ceiling"
+        for c in result["cases"]
+    ]
+
+
+def write(path: Path, result: dict, command: str) -> None:
+    """Record a run of the benchmark."""
+    record.write_json(path, {"command": command, **result})

@@ -1,0 +1,53 @@
+"""The benchmark times what it says, and counts its work right."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from mimo import MIMOUNet, bench
+from mimo.__main__ import main
+
+SMALL = {"tiny": {"width": 8, "res_blocks": 1}}
+
+
+def test_a_pass_of_the_papers_network_is_127_gflop():
+    """63.7 G multiply-adds at 256 x 256, counted by hand in the facts about the network."""
+    assert bench.gflop(MIMOUNet(), torch.empty(1, 3, 256, 256)) == pytest.approx(127.4, abs=0.2)
+
+
+def test_both_ways_train_the_same_network():
+    torch.manual_seed(0)
+    x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    nets = [MIMOUNet(**SMALL["tiny"]) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    before = {n: p.clone() for n, p in nets[0].named_parameters()}
+    for net, ours in zip(nets, (False, True), strict=True):
+        bench.step(net, x, y, ours)()
+    moved = [p - before[n] for n, p in nets[0].named_parameters()]
+    apart = [a - b for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True)]
+    assert sum(m.abs().sum() for m in moved) > 0
+    assert sum(a.abs().sum() for a in apart) < 0.2 * sum(m.abs().sum() for m in moved)
+
+
+def test_the_faster_way_is_told_by_how_much():
+    slow, fast = (lambda: time.sleep(0.06)), (lambda: time.sleep(0.02))
+    case = bench._case("sleep", [slow, fast], 1.0, 3, {"torch.bfloat16": 100.0})
+    assert case["speedup"] == pytest.approx(3, rel=0.4)
+    assert case["gflop_per_s"] == pytest.approx(50, rel=0.4)
+    assert case["share_of_ceiling"] == pytest.approx(case["gflop_per_s"] / 100, abs=0.01)
+
+
+def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys):
+    few = bench.bench(1, SMALL, (32,), ((64, 32),))
+    monkeypatch.setattr(bench, "bench", lambda repeats: few)
+    assert main(["bench", "--json", str(tmp_path / "b.json")]) == 0
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert [c["what"] for c in written["cases"]] == [
+        "train tiny 64 x 32 px",
+        "restore tiny 64 x 32",
+    ]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["bench", "--repeats", "0"]) == 2
+    assert main(["bench", "--json", str(tmp_path)]) == 2
