@@ -1,0 +1,263 @@
+"""The commands of the command line: what each takes, and what it does."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from mimo.config import PRESETS, InputError, TrainConfig
+from mimo.rows import CAMPAIGNS
+
+
+def at_least(low: int, **given: int | None) -> None:
+    """That options are not too small."""
+    for name, value in given.items():
+        if value is not None and value < low:
+            raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {value}")
+
+
+def check_target(json: Path | None) -> None:
+    """Before long work, that its result can be written."""
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        raise InputError(f"{json}: not a file in a folder that exists")
+
+
+@dataclass
+class Restore:
+    """Deblur a photo, or every photo of a folder."""
+
+    input: Positional[Path]
+    """A photo or a folder."""
+    output: Annotated[Path, arg(aliases=["-o"])]
+    """A file name whose ending chooses the format, or a folder."""
+    model: str = "tiny"
+    """Shipped weights (tiny), a .safetensors file, or the authors' .pkl."""
+    ensemble: Literal[1, 4] = 1
+    """4: the mean over four rotations, as in MIMO-UNet++."""
+    tile_px: int | None = None
+    """Restore squares of this side, to spare memory; the result is the same."""
+    all_scales: bool = False
+    """Write the half and quarter size outputs too, as NAME-half and NAME-quarter."""
+
+    def run(self) -> int:
+        """Restore; problems with single files are told at the end."""
+        from mimo.restore import restore_files
+        from mimo.weights import load
+
+        if not self.input.exists():
+            raise InputError(f"{self.input}: no such file or folder")
+        at_least(4, tile_px=self.tile_px)
+        problems = restore_files(
+            self.input,
+            self.output,
+            load(self.model),
+            all_scales=self.all_scales,
+            tile_px=self.tile_px,
+            ensemble=self.ensemble,
+        )
+        for problem in problems:
+            print(f"mimo: {problem}", file=sys.stderr)
+        return 2 if problems else 0
+
+
+@dataclass
+class Train:
+    """Train a preset: what each does, costs and should give stands in mimo/config.py."""
+
+    preset: Positional[Literal[tuple(PRESETS)]]  # type: ignore[valid-type]
+    """What to train."""
+    seed: int = 0
+    """Of initial values and data."""
+    data: Path | None = None
+    """GoPro or RealBlur, or a packed copy, for the presets that train on them."""
+    out: Path | None = None
+    """Folder for record, weights and state; runs/PRESET-seedN by default."""
+    resume: bool = False
+    """Go on from the last saved state in the folder."""
+    steps: int | None = None
+    """Another number of optimiser steps than the preset's."""
+    threads: int | None = None
+    """Threads of the processor to use."""
+
+    def run(self) -> int:
+        """Train and print the result."""
+        from dataclasses import replace
+
+        import torch
+
+        from mimo import train
+        from mimo.evaluate import report
+
+        preset = PRESETS[self.preset]
+        config: TrainConfig = preset.config
+        if self.steps is not None:
+            config = replace(config, steps=self.steps)
+        at_least(1, steps=self.steps, threads=self.threads)
+        if self.steps is not None and config.epochs:
+            raise InputError(f"{self.preset} counts in epochs, and takes no --steps")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed is from 0 to 2**32 - 1, not {self.seed}")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
+        out = self.out or Path("runs") / f"{self.preset}-seed{self.seed}"
+        command = " ".join(["python -m mimo", *sys.argv[1:]])
+        content = train.train(
+            config, out, folder=self.data, seed=self.seed, resume=self.resume, command=command
+        )
+        if content:
+            print(out)
+            print(*report(content["result"]), sep="\n")
+        return 0
+
+
+@dataclass
+class Evaluate:
+    """Restore a test set and print the gain over the blurred photos with its interval."""
+
+    model: Positional[str]
+    """Shipped weights (tiny), a .safetensors file, the authors' .pkl, or a classical method
+    (wiener, richardson-lucy, unsharp)."""
+    data: Positional[Literal["test", "shake", "rotation", "panorama", "frames", "validation"]] = (
+        "test"
+    )
+    """The test set, one of its four kinds, or the validation pairs."""
+    ensemble: Literal[1, 4] = 1
+    """4: the mean over four rotations, as in MIMO-UNet++."""
+    json: Path | None = None
+    """Write the summary and the row of each image here."""
+
+    def run(self) -> int:
+        """Evaluate and print."""
+        from tqdm import tqdm
+
+        from mimo import evaluate, testset
+        from mimo.baselines import BASELINES
+        from mimo.weights import load
+
+        check_target(self.json)
+        if self.model in BASELINES:
+            if self.ensemble != 1:
+                raise InputError(f"--ensemble is for networks, not for {self.model}")
+            restored = BASELINES[self.model]
+        else:
+            restored = evaluate.by_network(load(self.model), ensemble=self.ensemble)
+        rows = evaluate.evaluate(restored, tqdm(testset.pairs(self.data)))
+        result = evaluate.summary(rows)
+        if self.json is not None:
+            evaluate.write(self.json, rows, " ".join(["python -m mimo", *sys.argv[1:]]))
+        for line in evaluate.report(result):
+            print(line)
+        return 0
+
+
+@dataclass
+class Ablate:
+    """Train the rows of a table that have no record yet, as far as time allows."""
+
+    campaign: Positional[Literal[tuple(CAMPAIGNS)]]  # type: ignore[valid-type]
+    """Which table: its rows stand in mimo/rows.py."""
+    workers: int = 1
+    """Runs side by side, each on one thread."""
+    max_minutes: float | None = None
+    """Begin no run that would not be finished in this time."""
+    check: bool = False
+    """Run one finished pair of row and seed again, and compare it with its record."""
+
+    def run(self) -> int:
+        """Run; unfinished runs go on another time."""
+        from mimo import campaign
+
+        at_least(1, workers=self.workers)
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise InputError(f"--max-minutes is more than 0, not {self.max_minutes}")
+        if self.check:
+            print(campaign.check(self.campaign))
+            return 0
+        left = campaign.run(self.campaign, workers=self.workers, max_minutes=self.max_minutes)
+        print(f"{self.campaign}: {left} runs left")
+        return 0
+
+
+@dataclass
+class Fetch:
+    """Download GoPro or RealBlur to a new folder; a folder that holds one is only checked."""
+
+    dataset: Positional[Literal["gopro", "realblur"]]
+    """What to download."""
+    folder: Positional[Path]
+    """Where to, or what to check."""
+    yes: bool = False
+    """Start the download without being asked."""
+    url: str | None = None
+    """Another address of the archive."""
+    archive: Path | None = None
+    """The archive, if it has been downloaded already."""
+    sha256: str | None = None
+    """The checksum to expect of the archive, in place of the published one."""
+    check: bool = False
+    """Download nothing."""
+    decode: bool = False
+    """Check every picture to its end, not only its header."""
+    pack: Path | None = None
+    """Also pack the pairs for training here, as folders train and test."""
+    blur: Literal["blur", "blur_gamma", "RealBlur-J", "RealBlur-R"] | None = None
+    """What to pack; blur and RealBlur-J by default."""
+
+    def run(self) -> int:
+        """Download if there is nothing yet, check, and pack."""
+        from mimo import datasets, fetch, packing
+
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder}: not a folder")
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            if self.check:
+                raise InputError(f"{self.folder}: nothing here to check")
+            fetch.fetch(
+                self.dataset,
+                self.folder,
+                url=self.url,
+                archive=self.archive,
+                sha256=self.sha256,
+                yes=self.yes,
+            )
+        problems, summary = datasets.check(self.folder, decode=self.decode)
+        for problem in problems[:20]:
+            print(f"mimo: {problem}", file=sys.stderr)
+        if len(problems) > 20:
+            print(f"mimo: and {len(problems) - 20:,} more", file=sys.stderr)
+        print(summary)
+        if problems:
+            return 2
+        if self.pack:
+            blur = self.blur or ("blur" if self.dataset == "gopro" else "RealBlur-J")
+            for split in ("train", "test"):
+                packing.pack(self.folder, split, self.pack / split, blur)
+        return 0
+
+
+@dataclass
+class Bench:
+    """Time a training step and a restoration, done plainly and done our way."""
+
+    repeats: int = 5
+    """Runs of each; the median counts."""
+    json: Path | None = None
+    """Write the times here."""
+
+    def run(self) -> int:
+        """Time and print."""
+        from mimo import bench
+
+        at_least(1, repeats=self.repeats)
+        check_target(self.json)
+        result = bench.bench(self.repeats)
+        if self.json is not None:
+            bench.write(self.json, result, " ".join(["python -m mimo", *sys.argv[1:]]))
+        print(*bench.report(result), sep="\n")
+        return 0
+
+
+Command = Restore | Train | Evaluate | Ablate | Fetch | Bench
