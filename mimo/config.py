@@ -26,6 +26,8 @@ class BlurConfig:
 
     reach_px: tuple[float, float] = (0.0, 30.0)
     """Range of the largest distance between two points of the path."""
+    reach_power: float = 1.0
+    """Above 1, weak blur is drawn more often: the place in that range is uniform to this power."""
     shot_noise: tuple[float, float] = (0.0, 1e-4)
     """Range of the variance of noise in linear light, per unit of light."""
     highlight_gain: tuple[float, float] = (1.0, 4.0)
@@ -105,8 +107,8 @@ PRESETS = {
     "tiny": Preset(
         TrainConfig(
             net=NetConfig(width=8, res_blocks=1),
-            blur=BlurConfig(highlight_gain=(1.0, 2.5), still_share=0.05),
-            steps=26_000,
+            blur=BlurConfig(reach_power=2.0, highlight_gain=(1.0, 2.5), still_share=0.05),
+            steps=28_000,
             batch_images_global=4,
             crop_px=96,
             lr=2e-3,

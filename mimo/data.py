@@ -117,7 +117,8 @@ class ShakePairs(Dataset):
         low, high = draw.reach_px
         if step < self.ramp_steps:
             high = low + (high - low) * step / self.ramp_steps
-        path = blur.trajectories(rng, rng.uniform(low, high, n))
+        share = rng.uniform(0, 1, n) ** draw.reach_power
+        path = blur.trajectories(rng, low + (high - low) * share)
         shot_noise = rng.uniform(*draw.shot_noise, n)
         gain = rng.uniform(*draw.highlight_gain, n)
         noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)

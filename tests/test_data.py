@@ -1,11 +1,13 @@
 """Training pairs follow from seed and step alone; the test set is the same bits everywhere."""
 
 import hashlib
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
+from mimo import blur
 from mimo.config import BlurConfig, InputError
 from mimo.data import (
     BANDS_PX,
@@ -64,6 +66,21 @@ def test_a_share_of_crops_is_left_as_it_is():
     still = torch.tensor([torch.equal(b, s) for b, s in zip(blurred, sharp, strict=True)])
     assert 3 < still.sum() < 13
     assert torch.equal(blurred[~still], before[~still])
+
+
+def test_weak_blur_can_be_drawn_more_often():
+    """With power 2, half of the crops are blurred by less than a quarter of the largest reach."""
+    data = pairs(batch_images=16)
+    drawn = []
+    for power in (1.0, 2.0):
+        config = BlurConfig(reach_px=(0.0, 16.0), reach_power=power)
+        data = ShakePairs(data.photos, config, crop_px=32, batch_images=64, steps=1, seed=0)
+        with mock.patch.object(blur, "trajectories", wraps=blur.trajectories) as drawing:
+            data[0]
+        drawn.append(drawing.call_args.args[1])
+    assert (drawn[0] < 4).mean() == pytest.approx(0.25, abs=0.1)
+    assert (drawn[1] < 4).mean() == pytest.approx(0.5, abs=0.1)
+    assert np.allclose(drawn[1], 16 * (drawn[0] / 16) ** 2)
 
 
 def test_a_halved_photo_is_the_mean_light():
