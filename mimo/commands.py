@@ -126,6 +126,8 @@ class Evaluate:
     """The test set, one of its four kinds, or the validation pairs."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
+    protocol: Literal["authors", "bytes"] = "authors"
+    """What is compared: the float output, or the output rounded to 8 bits."""
     json: Path | None = None
     """Write the summary and the row of each image here."""
 
@@ -144,10 +146,12 @@ class Evaluate:
             restored = BASELINES[self.model]
         else:
             restored = evaluate.by_network(load(self.model), ensemble=self.ensemble)
-        rows = evaluate.evaluate(restored, tqdm(testset.pairs(self.data)))
+        pairs = tqdm(testset.pairs(self.data))
+        rows = evaluate.evaluate(restored, pairs, protocol=self.protocol)
         result = evaluate.summary(rows)
         if self.json is not None:
-            evaluate.write(self.json, rows, " ".join(["python -m mimo", *sys.argv[1:]]))
+            command = " ".join(["python -m mimo", *sys.argv[1:]])
+            evaluate.write(self.json, rows, command, self.protocol)
         for line in evaluate.report(result):
             print(line)
         return 0

@@ -7,29 +7,33 @@ import numpy as np
 
 from mimo import record
 from mimo.data import BANDS_PX, Pair, listing_hash, photo_paths
-from mimo.metrics import Mean, clustered_mean, psnr_db, ssim
+from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
 
 PROTOCOL = (
-    "PSNR over RGB of the float output clamped to [0, 1], mean over images within a scene, then "
+    "PSNR over RGB of {}, mean over images within a scene, then "
     "over scenes; 95 % t interval over scenes. SSIM with a Gaussian window, sigma 1.5."
 )
 FEW_SCENES = 5  # with fewer, a record has each scene and no interval
 
 
 def evaluate(
-    restored: Callable[[Pair], np.ndarray], pairs: Iterable[Pair], decimals: int = 4
+    restored: Callable[[Pair], np.ndarray],
+    pairs: Iterable[Pair],
+    decimals: int = 4,
+    protocol: str = "authors",
 ) -> list[dict]:
     """A row for each pair: scene, kind, strength, PSNR and SSIM of the blurred and the restored.
 
     restored: what is to be judged, from a pair to an image h w 3 in [0, 1]; `by_network` makes one
     of a network. It may look at the kernel of the pair, but not at the sharp image.
+    protocol: a name of `mimo.metrics.PROTOCOLS`.
     """
     rows = []
     for pair in pairs:
         sharp, blurred = (i.astype(np.float32) / 255 for i in (pair.sharp, pair.blurred))
-        found = restored(pair).astype(np.float32)
+        found = PROTOCOLS[protocol].output(restored(pair).astype(np.float32))
         rows.append(
             {
                 "name": pair.name,
@@ -110,7 +114,7 @@ def report(result: dict) -> list[str]:
     return lines
 
 
-def write(path: Path, rows: list[dict], command: str) -> None:
+def write(path: Path, rows: list[dict], command: str, protocol: str = "authors") -> None:
     """Record an evaluation: what was run, on what, and each row."""
     content = {
         "command": command,
@@ -118,7 +122,7 @@ def write(path: Path, rows: list[dict], command: str) -> None:
         "versions": record.versions(),
         "hardware": record.hardware(),
         "data": {"test_sha256": listing_hash(photo_paths("test"))},
-        "protocol": PROTOCOL,
+        "protocol": f"{protocol}: {PROTOCOL.format(PROTOCOLS[protocol].words)}",
         "result": summary(rows),
         "images": rows,
     }

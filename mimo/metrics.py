@@ -1,7 +1,8 @@
 """PSNR and SSIM, and means over test images with an interval that respects their scenes."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +10,17 @@ from scipy import stats
 from skimage.metrics import structural_similarity
 
 Picture = Float[np.ndarray, "h w 3"]
+LUMA = np.array([[0.299], [0.587], [0.114]])  # of red, green and blue in ITU-R BT.601
+
+
+def clamped(restored: Picture) -> Picture:
+    """An output in the range of a photo, [0, 1]."""
+    return np.clip(restored, 0, 1)
+
+
+def rounded(restored: Picture) -> Picture:
+    """An output as a file of bytes would keep it, in [0, 1]."""
+    return np.round(255 * clamped(restored)) / 255
 
 
 def psnr_db(restored: Picture, sharp: Picture) -> float:
@@ -17,20 +29,29 @@ def psnr_db(restored: Picture, sharp: Picture) -> float:
     `restored` is clamped to [0, 1] and not rounded to bytes, the convention of the authors' code
     and of most of the field. Infinite for equal images.
     """
-    error = np.mean((np.clip(restored, 0, 1) - sharp) ** 2, dtype=np.float64)
+    error = np.mean((clamped(restored) - sharp) ** 2, dtype=np.float64)
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
-def ssim(restored: Picture, sharp: Picture) -> float:
-    """Structural similarity of images in [0, 1], the mean over the three channels.
+def ssim(
+    restored: Picture,
+    sharp: Picture,
+    definition: Literal["gaussian", "uniform", "luma"] = "gaussian",
+) -> float:
+    """Structural similarity of images in [0, 1]; numbers of two definitions can't be compared.
 
-    Gaussian window of 11 pixels, sigma 1.5, as its inventors have it. Numbers of other definitions
-    (uniform window, luma alone, one window over all channels) can't be compared with it.
+    gaussian: window of 11 pixels, sigma 1.5, as its inventors have it; mean over three channels.
+    uniform: scikit-image's default, a flat window of 7 pixels and sample covariance.
+    luma: as gaussian, of BT.601 luma alone.
     """
+    images = clamped(restored), sharp
+    if definition == "uniform":
+        return float(structural_similarity(*images, data_range=1, channel_axis=-1))
+    if definition == "luma":
+        images = images[0] @ LUMA, images[1] @ LUMA
     return float(
         structural_similarity(
-            np.clip(restored, 0, 1),
-            sharp,
+            *images,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -38,6 +59,20 @@ def ssim(restored: Picture, sharp: Picture) -> float:
             channel_axis=-1,
         )
     )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What an output goes through before it is compared, and its name in a record."""
+
+    output: Callable[[Picture], Picture]
+    words: str
+
+
+PROTOCOLS = {
+    "authors": Protocol(clamped, "the float output clamped to [0, 1]"),
+    "bytes": Protocol(rounded, "the output rounded to 8 bits"),
+}
 
 
 @dataclass(frozen=True)

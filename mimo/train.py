@@ -23,6 +23,7 @@ from mimo.config import InputError, TrainConfig
 from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo
 from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
+from mimo.metrics import PROTOCOLS
 from mimo.network import MIMOUNet
 from mimo.packing import FramePairs, part_of, test_pairs
 
@@ -259,7 +260,7 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -
         "versions": record.versions(),
         "hardware": record.hardware(),
         "data": source,
-        "protocol": PROTOCOL,
+        "protocol": PROTOCOL.format(PROTOCOLS["authors"].words),
         "started": state["started"],
         "wall_s": round(state["wall_s"], 1),
         "images_seen": state["images_seen"],

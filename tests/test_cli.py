@@ -71,6 +71,7 @@ MISTAKES = [
     ("restore {f}/sub -o {f}/new --all-scales", "two outputs would have the same name"),
     ("evaluate unsharp --ensemble 4", "--ensemble is for networks"),
     ("evaluate tiny nothing", "invalid choice"),
+    ("evaluate tiny --protocol matlab", "invalid choice"),
     ("ablate nothing", "invalid choice"),
     ("ablate recipe --workers 0", "--workers is at least 1"),
     ("ablate recipe --max-minutes 0", "--max-minutes is more than 0"),
@@ -112,5 +113,16 @@ def test_evaluate_writes_what_it_prints(folder, capsys, monkeypatch):
     content = json.loads((folder / "result.json").read_text())
     assert len(content["images"]) == content["result"]["images"] == 8
     assert f"{content['result']['psnr_db']['mean']:.2f} dB" in capsys.readouterr().out
+    assert content["protocol"].startswith("authors: PSNR over RGB of the float output clamped")
+    words = ["evaluate", "tiny", "--protocol", "bytes", "--json", f"{folder}/bytes.json"]
+    assert main(words) == 0
+    rounded = json.loads((folder / "bytes.json").read_text())
+    assert rounded["protocol"].startswith("bytes: PSNR over RGB of the output rounded to 8 bits")
+    losses = [
+        a["psnr_db"] - b["psnr_db"]
+        for a, b in zip(content["images"], rounded["images"], strict=True)
+    ]
+    assert 0 < np.mean(losses) < 0.05
+    capsys.readouterr()
     assert main(["evaluate", "unsharp", "shake"]) == 0
     assert capsys.readouterr().out.startswith("shake: ")

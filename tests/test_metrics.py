@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mimo.evaluate import report, summary
-from mimo.metrics import clustered_mean, psnr_db, ssim
+from mimo.data import Pair
+from mimo.evaluate import evaluate, report, summary
+from mimo.metrics import PROTOCOLS, clustered_mean, psnr_db, rounded, ssim
 
 GREY = np.full((16, 16, 3), 0.5)
 
@@ -24,6 +25,54 @@ def test_ssim_is_one_for_equal_images_and_falls_with_noise():
     noise = np.random.default_rng(1).standard_normal(sharp.shape)
     values = [ssim((sharp + s * noise).clip(0, 1), sharp) for s in (0, 0.05, 0.2)]
     assert values[0] == pytest.approx(1) and values[0] > values[1] > values[2]
+
+
+def test_each_definition_of_ssim_is_what_it_says():
+    """Against the means and variances of one window, with the constants of the definition."""
+    rng = np.random.default_rng(0)
+
+    def of_window(a, b, weight, sample=1.0):
+        means = [(weight * i).sum() for i in (a, b)]
+        va, vb, cov = (
+            sample * ((weight * i * j).sum() - (weight * i).sum() * (weight * j).sum())
+            for i, j in ((a, a), (b, b), (a, b))
+        )
+        light = (2 * means[0] * means[1] + 1e-4) / (means[0] ** 2 + means[1] ** 2 + 1e-4)
+        return light * (2 * cov + 9e-4) / (va + vb + 9e-4)
+
+    # Exactly one window fits, so that its value is the mean over all.
+    a, b = rng.random((2, 7, 7, 3))
+    flat = [of_window(a[..., c], b[..., c], np.full((7, 7), 1 / 49), 49 / 48) for c in range(3)]
+    assert ssim(a, b, "uniform") == pytest.approx(np.mean(flat), abs=1e-6)
+    a, b = rng.random((2, 11, 11, 3))
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    bell = np.outer(bell, bell) / bell.sum() ** 2
+    each = [of_window(a[..., c], b[..., c], bell) for c in range(3)]
+    assert ssim(a, b) == ssim(a, b, "gaussian") == pytest.approx(np.mean(each), abs=1e-6)
+    grey = [0.299 * i[..., 0] + 0.587 * i[..., 1] + 0.114 * i[..., 2] for i in (a, b)]
+    assert ssim(a, b, "luma") == pytest.approx(of_window(*grey, bell), abs=1e-6)
+
+
+def test_a_rounded_output_holds_bytes():
+    found = rounded(np.array([[[-0.2, 0.5, 1.3], [0.1, 0.2, 0.3]]]))
+    assert np.array_equal(255 * found, [[[0, 128, 255], [26, 51, 76]]])
+
+
+def test_protocols_differ_by_what_a_file_of_bytes_would_lose():
+    """An output half a grey level off is right in the end, or wrong by a whole one."""
+    sharp = np.full((32, 32, 3), 100, np.uint8)
+    pair = Pair("a", "a", "shake", 1.0, sharp, sharp, np.ones((1, 1)))
+    psnr = {
+        (protocol, off): evaluate(
+            lambda p, off=off: (p.sharp + off) / 255, [pair], protocol=protocol
+        )
+        for protocol in PROTOCOLS
+        for off in (0.49, 0.51)
+    }
+    psnr = {k: rows[0]["psnr_db"] for k, rows in psnr.items()}
+    assert psnr["authors", 0.49] == pytest.approx(20 * np.log10(255 / 0.49), abs=0.01)
+    assert psnr["bytes", 0.49] == float("inf")
+    assert psnr["bytes", 0.51] == pytest.approx(20 * np.log10(255), abs=0.01)
 
 
 def test_images_of_one_scene_count_once():

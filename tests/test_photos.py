@@ -61,5 +61,5 @@ def test_the_splits_have_their_sizes():
     assert splits.count("test") == 20
 
 
-def test_the_data_stay_below_30_megabytes():
-    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 30e6
+def test_the_data_stay_below_50_megabytes():
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 50e6
