@@ -71,3 +71,10 @@ def test_a_claim_is_printed_with_its_unit_and_has_its_sources():
     assert claim("mimo-unet-gopro") == "31.73 dB"
     for name, entry in claims().items():
         assert entry["what"] and entry["sources"] and entry["confirmed"] >= 1, name
+
+
+def test_no_claim_is_entered_twice():
+    """YAML would keep the last one and say nothing."""
+    lines = (DATA.parent / "book" / "claims.yml").read_text().splitlines()
+    names = [line for line in lines if line.endswith(":") and not line.startswith((" ", "#"))]
+    assert len(names) == len(set(names)) == len(claims())
