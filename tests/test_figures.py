@@ -8,7 +8,7 @@ import torch
 from PIL import Image as PILImage
 
 from mimo import blur
-from mimo.data import photo_paths, read_photo
+from mimo.data import DATA, photo_paths, read_photo
 from mimo.figures import claim, claims, feature_maps, row, source, spectrum_db, table
 from mimo.metrics import psnr_db
 from mimo.widgets import Compare, encode
