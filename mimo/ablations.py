@@ -1,7 +1,6 @@
 """The rows of the ablations: each swaps one part of MIMO-UNet, or one setting of its loss.
 
-`VARIANTS` are the networks, `FREQUENCY` the ways to compare spectra, `CAMPAIGNS` the tables: for
-each row the configuration that trains it. The plan (`book/plan.md`) says what each table tests.
+`VARIANTS` are the networks, `FREQUENCY` the ways to compare spectra.
 """
 
 from collections.abc import Callable, Sequence
@@ -166,29 +165,25 @@ VARIANTS: dict[str, type[MIMOUNet]] = {
 }
 
 
-def modulus_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
-    """MSFR by the modulus of the complex difference, as some later work has it."""
-    pairs = zip(restored, sharp_pyramid, strict=False)
-    return torch.stack([torch.fft.fft2(r.float() - s).abs().mean() for r, s in pairs]).sum()
+FrequencyLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 
 
-def one_sided_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
-    """MSFR over half of the spectrum, the other being its mirror image."""
-    pairs = zip(restored, sharp_pyramid, strict=False)
-    spectra = [torch.view_as_real(torch.fft.rfft2(r.float() - s)) for r, s in pairs]
-    return torch.stack([z.abs().mean() for z in spectra]).sum()
+def msfr_by(size: Callable[[Tensor], Tensor]) -> FrequencyLoss:
+    """MSFR with another `size` of the difference between two images than its spectrum's."""
+
+    def loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
+        pairs = zip(restored, sharp_pyramid, strict=False)
+        return torch.stack([size(r.float() - s).mean() for r, s in pairs]).sum()
+
+    return loss
 
 
-def orthonormal_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
-    """MSFR of an orthonormal transform: smaller by the root of the number of pixels."""
-    pairs = zip(restored, sharp_pyramid, strict=False)
-    spectra = [torch.view_as_real(torch.fft.fft2(r.float() - s, norm="ortho")) for r, s in pairs]
-    return torch.stack([z.abs().mean() for z in spectra]).sum()
-
-
-FREQUENCY: dict[str, Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]] = {
+FREQUENCY: dict[str, FrequencyLoss] = {
     "both-sides": frequency_loss,
-    "modulus": modulus_loss,
-    "one-sided": one_sided_loss,
-    "orthonormal": orthonormal_loss,
+    # The modulus of complex numbers, as some later work has it.
+    "modulus": msfr_by(lambda d: torch.fft.fft2(d).abs()),
+    # Half of the spectrum, the other half being its mirror image.
+    "one-sided": msfr_by(lambda d: torch.view_as_real(torch.fft.rfft2(d)).abs()),
+    # An orthonormal transform: smaller by the root of the number of pixels.
+    "orthonormal": msfr_by(lambda d: torch.view_as_real(torch.fft.fft2(d, norm="ortho")).abs()),
 }

@@ -4,6 +4,7 @@ A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lie
 where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
 """
 
+import json
 import random
 import shutil
 import sys
@@ -116,7 +117,7 @@ def check(campaign: str, seed: int | None = None) -> str:
     old = folder(campaign, pair)
     config = rows[pair[0]].config
     recorded = record.read_json(old / "run.json")
-    if recorded["config"] != record.through_json(asdict(config)):
+    if recorded["config"] != json.loads(json.dumps(asdict(config))):  # tuples become lists
         raise InputError(f"{old}: was run with another configuration than the row has now")
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:

@@ -59,6 +59,11 @@ def texture(photo: Photo) -> Float[np.ndarray, "rows columns"]:
     return tiles.reshape(rows, TILE_PX, columns, TILE_PX).mean(axis=(1, 3))
 
 
+def window_px(crop_px: int, reach_px: float) -> int:
+    """Side of what is cut out of a photo for a crop: the crop, and room for the blur around it."""
+    return crop_px + 2 * (int(np.ceil(reach_px)) + 1)
+
+
 class ShakePairs(Dataset):
     """Batches of training pairs: item `step` is the batch of that step, the same on every run.
 
@@ -86,8 +91,8 @@ class ShakePairs(Dataset):
         self.config, self.crop_px, self.seed, self.steps = config, crop_px, seed, steps
         self.batch_images, self.rank, self.processes = batch_images, rank, processes
         self.ramp_steps = ramp_steps
-        self.side_px = 2 * int(np.ceil(config.reach_px[1])) + 3
-        self.window_px = crop_px + self.side_px - 1
+        self.window_px = window_px(crop_px, config.reach_px[1])
+        self.side_px = self.window_px - crop_px + 1  # of a kernel
         self.photos = photos
         self.tiles, weights = [], []
         for i, photo in enumerate(photos):

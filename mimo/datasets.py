@@ -13,7 +13,26 @@ from mimo.data import Photo, read_photo
 LISTS_AT = "datalist/ of github.com/rimchang/RSBlur"
 REALBLUR_LISTS = {"RealBlur-J": "RealBlur_J_{}_list.txt", "RealBlur-R": "RealBlur_R_{}_list.txt"}
 BLURS = ("blur", "blur_gamma", *REALBLUR_LISTS)  # two folders of GoPro, two versions of RealBlur
-GOPRO = {"train": (22, 2103), "test": (11, 1111)}  # sequences and pairs (Nah et al. 2017)
+# First frame and number of frames of each sequence of GoPro, with none left out between; by the
+# lists of HongguangZhang/DMPHN-cvpr19-master. Together the 2,103 and 1,111 of Nah et al. 2017.
+GOPRO = {
+    "train": {
+        "GOPR0372_07_00": (47, 100), "GOPR0372_07_01": (601, 75), "GOPR0374_11_00": (1, 150),
+        "GOPR0374_11_01": (203, 80), "GOPR0374_11_02": (541, 100), "GOPR0374_11_03": (2481, 48),
+        "GOPR0378_13_00": (41, 110), "GOPR0379_11_00": (188, 100), "GOPR0380_11_00": (134, 60),
+        "GOPR0384_11_01": (951, 100), "GOPR0384_11_02": (1301, 100), "GOPR0384_11_03": (2101, 100),
+        "GOPR0384_11_04": (2801, 100), "GOPR0385_11_00": (101, 100), "GOPR0386_11_00": (247, 100),
+        "GOPR0477_11_00": (1, 80), "GOPR0857_11_00": (1, 100), "GOPR0868_11_01": (221, 100),
+        "GOPR0868_11_02": (681, 100), "GOPR0871_11_01": (181, 100), "GOPR0881_11_00": (1, 100),
+        "GOPR0884_11_00": (186, 100),
+    },
+    "test": {
+        "GOPR0384_11_00": (1, 100), "GOPR0384_11_05": (4001, 100), "GOPR0385_11_01": (3011, 100),
+        "GOPR0396_11_00": (1, 100), "GOPR0410_11_00": (101, 134), "GOPR0854_11_00": (1, 100),
+        "GOPR0862_11_00": (1, 77), "GOPR0868_11_00": (1, 100), "GOPR0869_11_00": (1, 100),
+        "GOPR0871_11_00": (1, 100), "GOPR0881_11_01": (201, 100),
+    },
+}  # fmt: skip
 GOPRO_SIZE = (1280, 720)
 FRAME = "[0-9]" * 6 + ".png"
 
@@ -165,19 +184,24 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
 
 
 def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
-    """Where the pairs of `train` or `test` differ in number from what was published."""
-    sequences, count = GOPRO[folder.name]
-    found = {p.sequence for p in pairs}
-    problems = []
-    if len(found) != sequences:
-        problems.append(f"{folder}: {len(found)} sequences, but GoPro has {sequences}")
-    if len(pairs) != count:
-        problems.append(f"{folder}: {len(pairs):,} sound pairs with {blur}, not {count:,}")
-        for sequence in sorted(found):
-            seen = {int(p.stem) for p in folder.glob(f"{sequence}/*/{FRAME}")}
-            if gaps := sorted(set(range(min(seen), max(seen))) - seen):
-                numbers = ", ".join(f"{gap:06d}" for gap in gaps[:5])
-                problems.append(f"{folder / sequence}: lacks {numbers} ({len(gaps)} in all)")
+    """What of the published `train` or `test` has no sound pair, and what is not published."""
+    published = GOPRO[folder.name]
+    problems = [
+        f"{folder / name}: not a sequence of GoPro's {folder.name}"
+        for name in sorted({p.sequence for p in pairs} - set(published))
+    ]
+    for name, (first, count) in published.items():
+        # A frame of which something is there is named already, by what is wrong with it.
+        there = {p.stem for p in folder.glob(f"{name}/*/{FRAME}")}
+        frames = [f"{n:06d}" for n in range(first, first + count)]
+        if not there:
+            problems.append(f"{folder / name}: missing, all {count} frames of it")
+        elif lacking := [n for n in frames if n not in there]:
+            some = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+            problems.append(f"{folder / name}: lacks {some} ({len(lacking)} in all)")
+    total = sum(count for _, count in published.values())
+    if len(pairs) != total:
+        problems.append(f"{folder}: {len(pairs):,} sound pairs with {blur}, not {total:,}")
     return problems
 
 

@@ -21,7 +21,6 @@ FEW_SCENES = 5  # with fewer, a record has each scene and no interval
 def evaluate(
     restored: Callable[[Pair], np.ndarray],
     pairs: Iterable[Pair],
-    decimals: int = 4,
     protocol: str = "authors",
 ) -> list[dict]:
     """A row for each pair: scene, kind, strength, PSNR and SSIM of the blurred and the restored.
@@ -40,10 +39,10 @@ def evaluate(
                 "scene": pair.scene,
                 "kind": pair.kind,
                 "strength_px": round(pair.strength_px, 4),
-                "blurred_psnr_db": round(psnr_db(blurred, sharp), decimals),
-                "psnr_db": round(psnr_db(found, sharp), decimals),
-                "blurred_ssim": round(ssim(blurred, sharp), decimals + 1),
-                "ssim": round(ssim(found, sharp), decimals + 1),
+                "blurred_psnr_db": round(psnr_db(blurred, sharp), 4),
+                "psnr_db": round(psnr_db(found, sharp), 4),
+                "blurred_ssim": round(ssim(blurred, sharp), 5),
+                "ssim": round(ssim(found, sharp), 5),
             }
         )
     return rows
@@ -59,11 +58,8 @@ def _mean(key: str, rows: list[dict]) -> dict:
 
 
 def summary(rows: list[dict]) -> dict:
-    """The result of a run: means over all rows, and the gain in dB by kind and strength.
-
-    All means are over the kind `shake` where there is one: the other kinds have other scenes and
-    fewer, and stand by themselves under `kinds`.
-    """
+    """The result of a run: means over its first kind, `shake` in the test set, with the gain in dB
+    by strength; and each kind by itself under `kinds`, since they have other scenes."""
     rows = [r | {"gain_db": r["psnr_db"] - r["blurred_psnr_db"]} for r in rows]
     kinds = {k: [r for r in rows if r["kind"] == k] for k in dict.fromkeys(r["kind"] for r in rows)}
     first = kinds[next(iter(kinds))]
@@ -86,7 +82,8 @@ def summary(rows: list[dict]) -> dict:
 def _kind(rows: list[dict]) -> dict:
     scenes = list(dict.fromkeys(r["scene"] for r in rows))
     result = {"images": len(rows)} | {
-        key: _mean(key, rows) for key in ("blurred_psnr_db", "psnr_db", "gain_db")
+        key: _mean(key, rows)
+        for key in ("blurred_psnr_db", "psnr_db", "gain_db", "blurred_ssim", "ssim")
     }
     if len(scenes) < FEW_SCENES:
         for mean in result.values():

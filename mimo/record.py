@@ -26,11 +26,6 @@ def write_json(path: Path, content: dict) -> None:
         raise InputError(f"{path}: can't be written ({error.strerror})") from None
 
 
-def through_json(content: dict) -> dict:
-    """`content` as it would be read back: tuples become lists."""
-    return json.loads(json.dumps(content))
-
-
 def read_json(path: Path) -> dict:
     """A record."""
     return json.loads(path.read_text())

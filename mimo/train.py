@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mimo import record, testset, weights
 from mimo.ablations import FREQUENCY, VARIANTS
 from mimo.config import InputError, TrainConfig
-from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo
+from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo, window_px
 from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
 from mimo.metrics import PROTOCOLS
@@ -56,11 +56,6 @@ def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
     return net
 
 
-def window_px(config: TrainConfig) -> int:
-    """Side of what is cut out of a photo for a crop: the crop, and room for the blur around it."""
-    return config.crop_px + 2 * (math.ceil(config.blur.reach_px[1]) + 1)
-
-
 def training_pairs(
     config: TrainConfig, seed: int, folder: Path | None, **sharing: int
 ) -> tuple[ShakePairs | FramePairs, dict[str, str], TrainConfig]:
@@ -86,7 +81,8 @@ def training_pairs(
     paths = photo_paths("train")
     photos = [read_photo(p) for p in paths]
     # At half size they hold finer, harder detail than most hold at full size.
-    photos += [halved(p) for p in photos if min(p.shape[:2]) >= 2 * window_px(config)]
+    needed_px = window_px(config.crop_px, config.blur.reach_px[1])
+    photos += [halved(p) for p in photos if min(p.shape[:2]) >= 2 * needed_px]
     source = {
         "train": f"{len(paths)} photos at full and half size",
         "train_sha256": listing_hash(paths),

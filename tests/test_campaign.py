@@ -4,19 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from test_train import CONFIG as SMALL
 
 from mimo import campaign, data, testset
-from mimo.config import BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.config import InputError
 from mimo.rows import CAMPAIGNS, Row
 
-CONFIG = TrainConfig(
-    net=NetConfig(width=8, res_blocks=1),
-    blur=BlurConfig(reach_px=(0.0, 4.0)),
-    steps=2,
-    batch_images_global=2,
-    crop_px=32,
-    log_steps=1,
-)
+CONFIG = replace(SMALL, steps=2, log_steps=1)
 ROWS = {
     "first": Row(CONFIG, "one", seeds=2),
     "second": Row(replace(CONFIG, variant="unet", frequency_weight=0.0), "two", seeds=1),

@@ -57,12 +57,15 @@ def gopro(tmp_path):
 @pytest.fixture
 def small_gopro(monkeypatch):
     """The small copy's numbers in place of the published ones."""
-    monkeypatch.setattr(datasets, "GOPRO", {"train": (2, 7), "test": (1, 2)})
+    published = {s: {n: (47, c) for n, c in part.items()} for s, part in FRAMES.items()}
+    monkeypatch.setattr(datasets, "GOPRO", published)
     monkeypatch.setattr(datasets, "GOPRO_SIZE", (48, 32))
 
 
 def test_the_published_numbers_of_gopro():
-    assert datasets.GOPRO == {"train": (22, 2103), "test": (11, 1111)}
+    counts = {s: [count for _, count in part.values()] for s, part in datasets.GOPRO.items()}
+    assert {s: (len(c), sum(c)) for s, c in counts.items()} == {
+        "train": (22, 2103), "test": (11, 1111)}  # fmt: skip
     assert datasets.GOPRO_SIZE == (1280, 720)
 
 
@@ -193,20 +196,22 @@ def test_a_complete_copy_has_no_problems(gopro, small_gopro):
 
 def test_a_missing_frame_a_missing_sequence_and_a_wrong_size_are_named(gopro, small_gopro):
     for kind in ("blur", "blur_gamma", "sharp"):
-        (gopro / f"train/B_02/{kind}/000048.png").unlink()
+        for frame in ("000048", "000050"):  # in the middle, and the last
+            (gopro / f"train/B_02/{kind}/{frame}.png").unlink()
         write_picture(gopro / f"test/C_03/{kind}/000047.png", 0, (32, 48))
-    os.rename(gopro / "train" / "A_01", gopro / "A_01")
+    os.rename(gopro / "train" / "A_01", gopro / "train" / "Z_09")
     problems, summary = check(gopro)
     assert problems == [
-        f"{gopro}/train: 1 sequences, but GoPro has 2",
-        f"{gopro}/train: 3 sound pairs with blur, not 7",
-        f"{gopro}/train/B_02: lacks 000048 (1 in all)",
+        f"{gopro}/train/Z_09: not a sequence of GoPro's train",
+        f"{gopro}/train/A_01: missing, all 3 frames of it",
+        f"{gopro}/train/B_02: lacks 000048, 000050 (2 in all)",
+        f"{gopro}/train: 5 sound pairs with blur, not 7",
         f"{gopro}/test/C_03/sharp/000047.png: 32 x 48, expected 48 x 32",
         f"{gopro}/test: 1 sound pairs with blur, not 2",
-        f"{gopro}/train: 3 sound pairs with blur_gamma, not 7",
+        f"{gopro}/train: 5 sound pairs with blur_gamma, not 7",
         f"{gopro}/test: 1 sound pairs with blur_gamma, not 2",
     ]
-    assert "7 problem(s)" in summary
+    assert "8 problem(s)" in summary
 
 
 def test_damage_inside_a_picture_is_found_when_asked_for(gopro, small_gopro):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mimo.data import Pair
+from mimo.data import DATA, Pair
 from mimo.evaluate import evaluate, report, summary
 from mimo.metrics import PROTOCOLS, clustered_mean, psnr_db, rounded, ssim
+from mimo.record import read_json, read_rows
 
 GREY = np.full((16, 16, 3), 0.5)
 
@@ -126,3 +127,13 @@ def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
     first, second = report(result)
     assert first.startswith("shake: 23.50 dB, +3.50 [+1.54, +5.46] dB over the blurred photo (6 pa")
     assert second.endswith("+20.50 dB over the blurred photo (2 pairs; by scene: dog +20.50)")
+
+
+RECORDS = sorted((DATA / "runs").rglob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda p: str(p.relative_to(DATA / "runs")))
+def test_the_result_of_a_record_follows_from_its_rows(path):
+    content = read_json(path)
+    rows = content.get("images") or read_rows(path.with_name("images.csv"))
+    assert content["result"] == summary(rows)

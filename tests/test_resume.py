@@ -11,22 +11,13 @@ from multiprocessing import get_context
 
 import pytest
 import torch
+from test_train import CONFIG as SMALL
 
 from mimo import data, testset, train
-from mimo.config import BlurConfig, InputError, NetConfig, TrainConfig
+from mimo.config import InputError
 from mimo.weights import load
 
-CONFIG = TrainConfig(
-    net=NetConfig(width=8, res_blocks=1),
-    blur=BlurConfig(reach_px=(0.0, 4.0)),
-    steps=24,
-    batch_images_global=2,
-    crop_px=32,
-    lr=1e-3,
-    log_steps=5,
-    ema_decay=0.5,
-    save_s=0.0,  # after every step
-)
+CONFIG = replace(SMALL, steps=24, log_steps=5, save_s=0.0)  # a state after every step
 
 
 @pytest.fixture(autouse=True)
