@@ -41,6 +41,11 @@ def test_the_faster_way_is_told_by_how_much():
 
 def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys):
     few = bench.bench(1, SMALL, (32,), ((64, 32),))
+    train, restore = few["cases"]
+    once = bench.gflop(MIMOUNet(**SMALL["tiny"]), torch.empty(64, 3, 32, 32))
+    assert train["gflop_per_s"] * train["ours_s"] == pytest.approx(3 * once, rel=0.02)
+    once = bench.gflop(MIMOUNet(**SMALL["tiny"]), torch.empty(1, 3, 32, 64))
+    assert restore["gflop_per_s"] * restore["ours_s"] == pytest.approx(once, rel=0.1)
     monkeypatch.setattr(bench, "bench", lambda repeats: few)
     assert main(["bench", "--json", str(tmp_path / "b.json")]) == 0
     written = json.loads((tmp_path / "b.json").read_text())

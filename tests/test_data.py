@@ -68,19 +68,30 @@ def test_a_share_of_crops_is_left_as_it_is():
     assert torch.equal(blurred[~still], before[~still])
 
 
+def reaches(config, step=0, **changes):
+    """What is drawn for the crops of a step."""
+    photos = pairs().photos
+    how = {"crop_px": 32, "batch_images": 64, "steps": 100, "seed": 0} | changes
+    with mock.patch.object(blur, "trajectories", wraps=blur.trajectories) as drawing:
+        ShakePairs(photos, config, **how)[step]
+    return drawing.call_args.args[1]
+
+
 def test_weak_blur_can_be_drawn_more_often():
     """With power 2, half of the crops are blurred by less than a quarter of the largest reach."""
-    data = pairs(batch_images=16)
-    drawn = []
-    for power in (1.0, 2.0):
-        config = BlurConfig(reach_px=(0.0, 16.0), reach_power=power)
-        data = ShakePairs(data.photos, config, crop_px=32, batch_images=64, steps=1, seed=0)
-        with mock.patch.object(blur, "trajectories", wraps=blur.trajectories) as drawing:
-            data[0]
-        drawn.append(drawing.call_args.args[1])
-    assert (drawn[0] < 4).mean() == pytest.approx(0.25, abs=0.1)
-    assert (drawn[1] < 4).mean() == pytest.approx(0.5, abs=0.1)
-    assert np.allclose(drawn[1], 16 * (drawn[0] / 16) ** 2)
+    even, weak = (
+        reaches(BlurConfig(reach_px=(0.0, 16.0), reach_power=power)) for power in (1.0, 2.0)
+    )
+    assert (even < 4).mean() == pytest.approx(0.25, abs=0.1)
+    assert (weak < 4).mean() == pytest.approx(0.5, abs=0.1)
+    assert np.allclose(weak, 16 * (even / 16) ** 2)
+
+
+def test_blur_can_grow_over_the_first_steps():
+    config = BlurConfig(reach_px=(2.0, 12.0))
+    for step, largest in ((0, 2.0), (25, 7.0), (50, 12.0), (99, 12.0)):
+        drawn = reaches(config, step, ramp_steps=50)
+        assert 2 <= drawn.min() and 0.9 * largest < drawn.max() <= largest
 
 
 def test_a_halved_photo_is_the_mean_light():

@@ -1,6 +1,7 @@
 """A run that is killed at any moment goes on to the same bits; two processes equal one."""
 
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -8,23 +9,19 @@ import sys
 import time
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 import torch
 from test_train import CONFIG as SMALL
+from test_train import few_photos  # noqa: F401, used by all tests here
 
-from mimo import data, testset, train
+from mimo import data, train
 from mimo.config import InputError
+from mimo.record import read_rows
 from mimo.weights import load
 
 CONFIG = replace(SMALL, steps=24, log_steps=5, save_s=0.0)  # a state after every step
-
-
-@pytest.fixture(autouse=True)
-def few_photos(monkeypatch):
-    few = tuple(p for p, _ in zip(data.shake_test("validation"), range(2), strict=False))
-    monkeypatch.setattr(train, "photo_paths", lambda split: data.photo_paths(split)[:3])
-    monkeypatch.setattr(testset, "pairs", lambda name: few)
 
 
 def weights_of(run):
@@ -145,38 +142,46 @@ def test_a_full_disk_is_told_in_one_line_and_the_last_state_stays(tmp_path, monk
 
 
 SCRIPT = """
-import sys
+import pickle, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from mimo import data, testset, train
-sys.path.insert(0, sys.argv[2])
-from test_resume import CONFIG
-from dataclasses import replace
 few = tuple(p for p, _ in zip(data.shake_test("validation"), range(2)))
 train.photo_paths = lambda split: data.photo_paths(split)[:3]
 testset.pairs = lambda name: few
-train.train(replace(CONFIG, batch_images_global=4, steps=6), Path(sys.argv[1]), progress=False)
+config, out, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
+train.train(config, out, folder=folder, progress=False)
 """
 
 
-def test_two_processes_train_the_same_network_as_one(tmp_path):
-    """To 1e-5 of the weights' size: sums over the batch are taken in another order."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    here = os.path.dirname(__file__)
+def train_in_two_processes(config, out, folder=None):
+    """As `torchrun` starts them, on this machine's processor."""
+    (out.parent / "script.py").write_text(SCRIPT)
+    (out.parent / "run.pkl").write_bytes(pickle.dumps((config, out, folder)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, str(tmp_path / "script.py"), str(tmp_path / "two"), here]
+    command = [*launch, str(out.parent / "script.py"), str(out.parent / "run.pkl")]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.path.dirname(here)
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    torch.manual_seed(0)
-    train.train(replace(CONFIG, batch_images_global=4, steps=6), tmp_path / "one", progress=False)
-    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
-    apart = max((one[n] - two[n]).abs().max() for n in one)
-    assert apart < 1e-5 * max(w.abs().max() for w in one.values())
-    rows = [(tmp_path / n / "metrics.csv").read_text().splitlines() for n in ("one", "two")]
-    assert [r.split(",")[0] for r in rows[0]] == [r.split(",")[0] for r in rows[1]]
-    assert [r.split(",")[-1] for r in rows[0]] == [r.split(",")[-1] for r in rows[1]]  # the rate
-    losses = [[float(r.split(",")[1]) for r in found[1:]] for found in rows]
+
+
+def assert_nearly_same_run(one, two):
+    """Weights to 1e-5 of their size: sums over the batch are taken in another order."""
+    first, second = weights_of(one), weights_of(two)
+    apart = max((first[n] - second[n]).abs().max() for n in first)
+    assert apart < 1e-5 * max(w.abs().max() for w in first.values())
+    rows, others = (read_rows(run / "metrics.csv") for run in (one, two))
+    assert [(r["step"], r["lr"]) for r in rows] == [(r["step"], r["lr"]) for r in others]
+
+
+def test_two_processes_train_the_same_network_as_one(tmp_path):
+    config = replace(CONFIG, batch_images_global=4, steps=6)
+    train_in_two_processes(config, tmp_path / "two")
+    train.train(config, tmp_path / "one", progress=False)
+    assert_nearly_same_run(tmp_path / "one", tmp_path / "two")
+    losses = [
+        [r["content"] for r in read_rows(tmp_path / n / "metrics.csv")] for n in ("one", "two")
+    ]
     assert losses[0] == pytest.approx(losses[1], abs=2e-6)

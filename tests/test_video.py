@@ -19,10 +19,10 @@ def moving(step_px, count=7, side=96):
     return np.stack(frames).round().astype(np.uint8)[..., None].repeat(3, axis=3)
 
 
-def write_video(path, frames):
+def write_video(path, frames, **options):
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.height, stream.width = frames.shape[1:3]
         for frame in frames:
@@ -82,6 +82,9 @@ def mistakes(folder):
     write_video(folder / "v.mp4", frames)
     whole = (folder / "v.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    write_video(folder / "v2.mp4", frames, movflags="faststart")  # its index comes first
+    whole = (folder / "v2.mp4").read_bytes()
+    (folder / "cut2.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     (folder / "text.mp4").write_text("no video")
     write_video(folder / "one.mp4", frames[:1])
     for name, pictures in (
@@ -101,7 +104,8 @@ def mistakes(folder):
     [
         ("none.mp4", "none.mp4: no such file or folder"),
         ("text.mp4", "text.mp4: not a video"),
-        ("cut.mp4", "cut.mp4: (not a video|cut short)"),
+        ("cut.mp4", "cut.mp4: not a video"),
+        ("cut2.mp4", "cut2.mp4: cut short: [1-6] of 7 frames"),
         ("one.mp4", r"one.mp4: 1 frame\(s\); blur needs at least 2"),
         ("empty", r"empty: 0 frame\(s\)"),
         ("single", r"single: 1 frame\(s\)"),
