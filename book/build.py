@@ -16,6 +16,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,10 @@ from papermill.translators import papermill_translators
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Pages say that they run on one core. More threads than idle cores wait for each other most of
+# the time; who has many can set another number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 PROFILES = ("smoke", "cpu", "gpu")
 CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}
 

@@ -1,6 +1,7 @@
 """Plots and displays that pages share: one look, one colour for each scale."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,10 @@ def source(*parts: Callable) -> Markdown:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table; all columns but the first are flush right."""
-    rule = [":--"] + ["--:"] * (len(header) - 1)
+    """A table; columns that hold numbers alone, or nothing, are flush right."""
+    number = re.compile(r"[-+–±×\d.,%/()\[\] ]*")
+    numeric = [all(number.fullmatch(str(cell)) for cell in c) for c in zip(*rows, strict=True)]
+    rule = ["--:" if n else ":--" for n in numeric]
     lines = [header, rule, *rows]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 

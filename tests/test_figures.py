@@ -44,6 +44,11 @@ def test_a_table_is_markdown():
     assert table(["a", "b"], [["x", 1]]).data == "| a | b |\n| :-- | --: |\n| x | 1 |"
 
 
+def test_columns_of_numbers_are_flush_right_and_words_are_not():
+    rows = [["1", "+0.3 [0.1, 0.5]", "2 of them", ""], ["2", "–", "3 of them", "-1"]]
+    assert table(list("abcd"), rows).data.splitlines()[1] == "| --: | --: | :-- | --: |"
+
+
 def test_images_stand_in_a_row():
     axes = row([PHOTO, PHOTO[:, :, 0]], ["colour", "grey"]).axes
     assert [axis.get_title() for axis in axes] == ["colour", "grey"]

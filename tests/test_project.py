@@ -80,3 +80,8 @@ def test_the_lock_file_has_integrity_and_no_addresses():
     installed = [package for name, package in packages.items() if name]
     assert installed and all("integrity" in package for package in installed)
     assert [package for package in installed if "resolved" in package] == []
+
+
+def test_no_file_of_the_package_is_long():
+    lines = {p.name: len(p.read_text().splitlines()) for p in (ROOT / "mimo").glob("*.py")}
+    assert max(lines.values()) <= 300, lines
