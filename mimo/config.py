@@ -122,6 +122,22 @@ PRESETS = {
         cost="about 20 minutes on 2 CPU cores, one of them nearly idle",
         expect="+0.5 dB over the blurred photo on the shake test set",
     ),
+    "small": Preset(
+        replace(
+            SHORT,
+            net=NetConfig(width=16, res_blocks=4),
+            blur=BlurConfig(reach_power=2.0, highlight_gain=(1.0, 2.5), still_share=0.05),
+            steps=40_000,
+            crop_px=96,
+            lr=1e-3,
+            warmup_steps=1_000,
+            decay=0.3,
+            ramp_steps=10_000,
+            workers=1,
+        ),
+        cost="about 2 hours on 2 CPU cores, one of them nearly idle",
+        expect="nothing yet: no run of it is on record",
+    ),
     "paper": Preset(
         PAPER,
         cost="1,578,000 steps on GoPro; 4 to 10 days on one GPU, by public reports",
