@@ -70,8 +70,8 @@ def run(campaign: str, *, workers: int = 1, max_minutes: float | None = None) ->
     left = pairs_to_run(campaign)
     longest_s = max((r["wall_s"] for r in records(campaign)), default=0.0)
     running: dict[Future, Pair] = {}
-    # A fresh process for each run: nothing is left behind, and `spawn` is safe with threads.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1)
+    # Processes of their own, each for run after run: `spawn` is safe with threads.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         while left or running:
             while left and len(running) < workers and time.monotonic() + longest_s < deadline:

@@ -1,0 +1,118 @@
+"""Compare rows of a table: paired by seed and by scene, with an interval, a p value, a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from mimo import campaign, record
+from mimo.metrics import Mean
+
+Differences = Float[np.ndarray, "seeds scenes"]
+VERDICTS = ("supported", "contradicted", "not resolved at this scale")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean difference, its standard error, and how many degrees of freedom that has."""
+
+    mean: float
+    error: float
+    freedom: float
+    seeds: int
+    scenes: int
+
+    def p(self, value: float = 0.0) -> float:
+        """Chance, if the difference were `value`, of one at least as far from it: two-sided."""
+        return float(2 * stats.t.sf(abs(self.mean - value) / self.error, self.freedom))
+
+    def interval(self) -> Mean:
+        """The mean with its 95 % interval."""
+        half = float(stats.t.ppf(0.975, self.freedom)) * self.error
+        return Mean(self.mean, self.mean - half, self.mean + half, self.seeds)
+
+
+def effect(differences: Differences) -> Effect:
+    """The mean over seeds and scenes, as one draw of both from many.
+
+    Its variance is that of the means of seeds and that of the means of scenes, less what both
+    count twice; its degrees of freedom are Satterthwaite's. Other seeds and other photos than
+    these would give another mean, which a 95 % interval made of it is to cover.
+    Raises ValueError with fewer than two seeds or two scenes.
+    """
+    n, m = differences.shape
+    if min(n, m) < 2:
+        raise ValueError(f"{n} seeds and {m} scenes: an interval needs two of each")
+    by_seed, by_scene = differences.mean(axis=1), differences.mean(axis=0)
+    seeds, scenes = by_seed.var(ddof=1) / n, by_scene.var(ddof=1) / m
+    rest = differences - by_seed[:, None] - by_scene + differences.mean()
+    twice = (rest**2).sum() / ((n - 1) * (m - 1)) / (n * m)
+    variance = max(seeds + scenes - twice, seeds, scenes)
+    freedom = (seeds + scenes) ** 2 / (seeds**2 / (n - 1) + scenes**2 / (m - 1))
+    return Effect(float(differences.mean()), float(variance**0.5), float(freedom), n, m)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values of a family, each corrected for the others (Holm's step-down procedure)."""
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(np.argsort(p)):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[int(i)] = largest
+    return adjusted
+
+
+def verdicts(effects: Sequence[Effect], smallest: float) -> list[str]:
+    """What a family of comparisons says of its claims, each that a difference is at least
+    `smallest`: supported, if it is and is above zero with certainty; contradicted, if it is below
+    `smallest` with certainty; else not resolved. Certainty is a corrected p below 0.05."""
+    above = holm([e.p(0.0) for e in effects])
+    below = holm([e.p(smallest) for e in effects])
+    found = []
+    for e, p_zero, p_smallest in zip(effects, above, below, strict=True):
+        if e.mean >= smallest:
+            found.append(VERDICTS[0] if p_zero < 0.05 else VERDICTS[2])
+        else:
+            found.append(VERDICTS[1] if p_smallest < 0.05 else VERDICTS[2])
+    return found
+
+
+@cache
+def _images(folder: Path) -> tuple[dict, ...]:
+    return tuple(record.read_rows(folder / "images.csv"))
+
+
+def means(
+    table: str,
+    row: str,
+    *,
+    measure: str = "psnr_db",
+    kind: str = "shake",
+    reach_px: tuple[float, float] = (0.0, np.inf),
+    budget: float = 1.0,
+) -> dict[int, dict[str, float]]:
+    """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
+    `budget` (a part of all steps)."""
+    found = {}
+    for path in sorted((campaign.RUNS / table).glob(f"{row}-seed*")):
+        rows = _images(path)
+        step = round(budget * max(r["step"] for r in rows))
+        scenes: dict[str, list[float]] = {}
+        for r in rows:
+            strong = reach_px[0] <= r["strength_px"] < reach_px[1]
+            if r["step"] == step and r["kind"] == kind and strong:
+                value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
+                scenes.setdefault(r["scene"], []).append(value)
+        found[int(path.name.rsplit("-seed", 1)[1])] = {s: np.mean(v) for s, v in scenes.items()}
+    return found
+
+
+def paired(table: str, row: str, other: str, **which) -> Differences:
+    """By how much `row` is better than `other`, for each seed that both have and each scene;
+    `which` as in `means`."""
+    first, second = means(table, row, **which), means(table, other, **which)
+    seeds = sorted(first.keys() & second.keys())
+    return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])

@@ -1,0 +1,105 @@
+"""Rows are compared seed by seed and scene by scene, and the verdict follows the rule."""
+
+import numpy as np
+import pytest
+
+from mimo import campaign, compare, record
+from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
+
+
+def drawn(rng, seeds, scenes, sd_seed, sd_scene, sd_rest, mean=0.3):
+    a = rng.normal(0, sd_seed, (seeds, 1)) + rng.normal(0, sd_scene, (1, scenes))
+    return mean + a + rng.normal(0, sd_rest, (seeds, scenes))
+
+
+@pytest.mark.parametrize(
+    "seeds, scenes, sds",
+    [(5, 20, (0.1, 0.1, 0.1)), (5, 20, (0.1, 0.0, 0.2)), (3, 20, (0.05, 0.3, 0.1))],
+)
+def test_intervals_cover_the_true_difference_as_often_as_they_say(seeds, scenes, sds):
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2_000):
+        found = effect(drawn(rng, seeds, scenes, *sds)).interval()
+        covered += found.low <= 0.3 <= found.high
+    assert 0.93 <= covered / 2_000 <= 0.985
+
+
+def test_seeds_alone_would_promise_too_much_where_scenes_differ():
+    rng = np.random.default_rng(1)
+    few = drawn(rng, 3, 20, 0.05, 0.3, 0.1)
+    assert effect(few).error > 2 * few.mean(axis=1).std(ddof=1) / 3**0.5
+
+
+def test_an_effect_needs_two_seeds_and_two_scenes():
+    for shape in ((1, 20), (5, 1)):
+        with pytest.raises(ValueError, match="needs two of each"):
+            effect(np.zeros(shape))
+
+
+def test_a_p_value_is_that_of_the_interval():
+    found = effect(drawn(np.random.default_rng(2), 5, 20, 0.1, 0.1, 0.1))
+    interval = found.interval()
+    assert found.p(interval.low) == pytest.approx(0.05)
+    assert found.p(interval.high) == pytest.approx(0.05)
+    assert found.p(found.mean) == 1
+
+
+def test_holm_corrects_each_for_those_not_yet_rejected():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+def certain(mean, error=0.001):
+    return Effect(mean, error, freedom=10.0, seeds=5, scenes=20)
+
+
+@pytest.mark.parametrize(
+    "mean, error, verdict",
+    [
+        (0.3, 0.001, VERDICTS[0]),
+        (0.3, 0.5, VERDICTS[2]),
+        (0.02, 0.001, VERDICTS[1]),  # above zero, and less than what matters
+        (0.02, 0.05, VERDICTS[2]),
+        (-0.3, 0.001, VERDICTS[1]),
+        (-0.3, 0.5, VERDICTS[2]),
+    ],
+)
+def test_verdicts_follow_the_rule_of_the_plan(mean, error, verdict):
+    assert verdicts([certain(mean, error)], smallest=0.05) == [verdict]
+
+
+def test_a_verdict_alone_may_not_hold_in_a_family():
+    alone = certain(0.3, 0.3 / 2.5)  # p = 0.03
+    assert verdicts([alone], 0.05) == [VERDICTS[0]]
+    assert verdicts([alone] * 3, 0.05) == [VERDICTS[2]] * 3
+
+
+def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
+    monkeypatch.setattr(campaign, "RUNS", tmp_path)
+
+    def run(name, gains):
+        folder = tmp_path / "table" / name
+        folder.mkdir(parents=True)
+        rows = [
+            {"step": step, "name": f"{scene}-{reach}", "scene": scene, "kind": kind}
+            | {"strength_px": reach, "blurred_psnr_db": 20.0, "psnr_db": 20.0 + gain * step}
+            for step in (50, 100)
+            for kind in ("shake", "rotation")
+            for scene, gain in gains.items()
+            for reach in (2, 10)
+        ]
+        record.write_rows(folder / "images.csv", rows)
+
+    run("good-seed0", {"a": 0.05, "b": 0.02})
+    run("good-seed1", {"a": 0.04, "b": 0.02})
+    run("good-seed2", {"a": 9.0, "b": 9.0})  # the other row has no such seed
+    run("bad-seed0", {"b": 0.01, "a": 0.01})
+    run("bad-seed1", {"a": 0.02, "b": 0.02})
+    np.testing.assert_allclose(compare.paired("table", "good", "bad"), [[4, 1], [2, 0]])
+    np.testing.assert_allclose(
+        compare.paired("table", "good", "bad", budget=0.5, reach_px=(0.0, 8.0)), [[2, 0.5], [1, 0]]
+    )
+    gains = compare.means("table", "good", measure="gain_db", kind="rotation")
+    assert gains[0] == pytest.approx({"a": 5.0, "b": 2.0})
