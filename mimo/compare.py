@@ -86,7 +86,6 @@ def _images(folder: Path) -> tuple[dict, ...]:
 
 
 def means(
-    table: str,
     row: str,
     *,
     measure: str = "psnr_db",
@@ -95,9 +94,9 @@ def means(
     budget: float = 1.0,
 ) -> dict[int, dict[str, float]]:
     """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
-    `budget` (a part of all steps)."""
+    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too."""
     found = {}
-    for path in sorted((campaign.RUNS / table).glob(f"{row}-seed*")):
+    for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
         rows = _images(path)
         step = round(budget * max(r["step"] for r in rows))
         scenes: dict[str, list[float]] = {}
@@ -110,9 +109,9 @@ def means(
     return found
 
 
-def paired(table: str, row: str, other: str, **which) -> Differences:
+def paired(row: str, other: str, **which) -> Differences:
     """By how much `row` is better than `other`, for each seed that both have and each scene;
     `which` as in `means`."""
-    first, second = means(table, row, **which), means(table, other, **which)
+    first, second = means(row, **which), means(other, **which)
     seeds = sorted(first.keys() & second.keys())
     return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])

@@ -71,7 +71,7 @@ ABLATION = replace(
     steps=6_000,
     batch_images_global=4,
     crop_px=64,
-    lr=2e-3,
+    lr=1e-3,
     warmup_steps=500,
     budgets_steps=(750, 1_500, 3_000),
 )
@@ -142,7 +142,7 @@ def _depth(base: TrainConfig, seeds: int) -> Mapping[str, Row]:
 
 def _pilot() -> Mapping[str, Row]:
     """What the plan rests on: judged on validation photos, so that it gives no result away."""
-    base = replace(ABLATION, test="validation")
+    base = replace(ABLATION, lr=2e-3, test="validation")
     found = {}
     for name in ("unet", "full"):
         row = _components(base, 3)[name]
@@ -161,4 +161,53 @@ CAMPAIGNS: dict[str, Mapping[str, Row]] = {
     "ledger": _ledger(ABLATION, seeds=3),
     "depth": _depth(ABLATION, seeds=3),
     "recipe": _recipe(),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that is true if `row` is better than `other`; both as CAMPAIGN/ROW."""
+
+    words: str
+    row: str
+    other: str
+    primary: bool = False
+
+
+SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says why
+
+CLAIMS: dict[str, list[Claim]] = {
+    "components": [
+        Claim("MIMO-UNet beats the plain U-Net", "components/full", "components/unet", True),
+        Claim("its loss is not all of it", "components/full", "components/unet-msfr", True),
+        Claim("inputs at three scales help a U-Net", "components/mise", "components/unet"),
+        Claim("outputs at three scales help a U-Net", "components/mosd", "components/unet"),
+        Claim("AFF helps on top of both", "components/mise-mosd-aff", "components/mise-mosd"),
+        Claim("MSFR helps on top of all three", "components/full", "components/mise-mosd-aff"),
+        Claim("MIMO-UNet needs its inputs", "components/full", "components/full-no-mise"),
+        Claim("MIMO-UNet needs its outputs", "components/full", "components/full-no-mosd"),
+        Claim("MIMO-UNet needs AFF", "components/full", "components/full-no-aff"),
+        Claim("parts beat width", "components/mise-mosd-aff", "components/unet-wide"),
+    ],
+    "fusion": [
+        Claim("FAM beats a sum", "components/full", "fusion/fam-sum"),
+        Claim("FAM beats a convolution of both", "components/full", "fusion/fam-concat"),
+        Claim("SCM beats one convolution", "components/full", "fusion/scm-conv"),
+    ],
+    "loss": [
+        Claim("MSFR: 0.1 beats 0.03", "components/full", "loss/weight-0.03"),
+        Claim("MSFR: 0.1 beats 0.3", "components/full", "loss/weight-0.3"),
+        Claim("MSFR: real and imaginary parts beat the modulus", "components/full", "loss/modulus"),
+        Claim("MSFR: the whole spectrum beats half of it", "components/full", "loss/one-sided"),
+        Claim("MSFR: unscaled beats orthonormal", "components/full", "loss/orthonormal"),
+    ],
+    "ledger": [
+        Claim("inputs without aliasing are better", "ledger/input-antialiased", "components/full"),
+        Claim("AFF without aliasing is better", "ledger/aff-bilinear", "components/full"),
+        Claim("dropout in AFF is better", "ledger/aff-dropout", "components/full"),
+    ],
+    "depth": [
+        Claim("4 residual blocks beat 2", "components/full", "depth/blocks-2"),
+        Claim("8 residual blocks beat 4", "depth/blocks-8", "components/full"),
+    ],
 }

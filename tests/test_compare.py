@@ -97,9 +97,10 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     run("good-seed2", {"a": 9.0, "b": 9.0})  # the other row has no such seed
     run("bad-seed0", {"b": 0.01, "a": 0.01})
     run("bad-seed1", {"a": 0.02, "b": 0.02})
-    np.testing.assert_allclose(compare.paired("table", "good", "bad"), [[4, 1], [2, 0]])
+    np.testing.assert_allclose(compare.paired("table/good", "table/bad"), [[4, 1], [2, 0]])
     np.testing.assert_allclose(
-        compare.paired("table", "good", "bad", budget=0.5, reach_px=(0.0, 8.0)), [[2, 0.5], [1, 0]]
+        compare.paired("table/good", "table/bad", budget=0.5, reach_px=(0.0, 8.0)),
+        [[2, 0.5], [1, 0]],
     )
-    gains = compare.means("table", "good", measure="gain_db", kind="rotation")
+    gains = compare.means("table/good", measure="gain_db", kind="rotation")
     assert gains[0] == pytest.approx({"a": 5.0, "b": 2.0})
