@@ -105,7 +105,9 @@ def means(
             if r["step"] == step and r["kind"] == kind and strong:
                 value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
                 scenes.setdefault(r["scene"], []).append(value)
-        found[int(path.name.rsplit("-seed", 1)[1])] = {s: np.mean(v) for s, v in scenes.items()}
+        found[int(path.name.rsplit("-seed", 1)[1])] = {
+            scene: float(np.mean(values)) for scene, values in scenes.items()
+        }
     return found
 
 

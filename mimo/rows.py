@@ -155,7 +155,7 @@ def _pilot() -> Mapping[str, Row]:
 
 CAMPAIGNS: dict[str, Mapping[str, Row]] = {
     "pilot": _pilot(),
-    "components": _components(ABLATION, seeds=5),
+    "components": _components(ABLATION, seeds=6),
     "fusion": _fusion(ABLATION, seeds=3),
     "loss": _loss(ABLATION, seeds=3),
     "ledger": _ledger(ABLATION, seeds=3),

@@ -1,14 +1,16 @@
 """Weights load from files that are what they say, and nothing else does."""
 
 import hashlib
+import json
 import pickle
+from dataclasses import asdict
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from mimo import MIMOUNet, load, weights
-from mimo.config import InputError
+from mimo.config import PRESETS, InputError
 from mimo.data import DATA
 from mimo.record import read_json
 
@@ -24,15 +26,18 @@ def test_our_own_files_come_back_as_they_were(tmp_path):
 
 def test_shipped_weights_have_a_name_and_stay_small():
     files = sorted(weights.TRAINED.glob("*.safetensors"))
-    assert "tiny" in [f.stem for f in files]
-    assert all(f.stat().st_size < 1e6 for f in files if f.stem == "tiny")
+    assert {f.stem: f.stat().st_size < 5e6 for f in files} == {"small": True, "tiny": True}
+    assert (weights.TRAINED / "tiny.safetensors").stat().st_size < 1e6
+    assert load("small", "cpu").config == {"width": 16, "res_blocks": 4, "aff_dropout": 0.0}
     assert load("tiny", "cpu").config == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
 
 
-def test_the_shipped_weights_are_those_of_the_record():
-    run = read_json(DATA / "runs" / "weights" / "tiny-seed0" / "run.json")
-    digest = hashlib.sha256((weights.TRAINED / "tiny.safetensors").read_bytes()).hexdigest()
-    assert run["weights_sha256"] == digest
+@pytest.mark.parametrize("name", ["small", "tiny"])
+def test_the_shipped_weights_are_those_of_the_record(name):
+    run = read_json(DATA / "runs" / "weights" / f"{name}-seed0" / "run.json")
+    digest = hashlib.sha256((weights.TRAINED / f"{name}.safetensors").read_bytes()).hexdigest()
+    assert run["weights_sha256"] == digest and not run["git"]["dirty"]
+    assert run["config"] == json.loads(json.dumps(asdict(PRESETS[name].config)))
 
 
 def test_a_bare_state_dict_of_the_authors_loads_too(tmp_path):
