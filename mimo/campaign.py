@@ -41,8 +41,11 @@ def folder(campaign: str, pair: Pair) -> Path:
     return RUNS / campaign / f"{pair[0]}-seed{pair[1]}"
 
 
-def run_pair(campaign: str, pair: Pair) -> float:
-    """Train one row with one seed on one thread, and put its record in its place; seconds spent."""
+def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
+    """Train one row with one seed on one thread, and put its record in its place; seconds spent.
+
+    data: GoPro, or a packed copy, for rows that train on it.
+    """
     started = time.monotonic()
     torch.set_num_threads(1)
     row, seed = pair
@@ -50,7 +53,7 @@ def run_pair(campaign: str, pair: Pair) -> float:
     out = UNFINISHED / campaign / final.name
     command = f"python -m mimo ablate {campaign}"
     config = CAMPAIGNS[campaign][row].config
-    train(config, out, seed=seed, resume=True, command=command, progress=False)
+    train(config, out, folder=data, seed=seed, resume=True, command=command, progress=False)
     (out / "weights.safetensors").unlink()  # a checkpoint: not kept
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(final.name + ".partial")
@@ -60,7 +63,13 @@ def run_pair(campaign: str, pair: Pair) -> float:
     return time.monotonic() - started
 
 
-def run(campaign: str, *, workers: int = 1, max_minutes: float | None = None) -> int:
+def run(
+    campaign: str,
+    *,
+    workers: int = 1,
+    max_minutes: float | None = None,
+    data: Path | None = None,
+) -> int:
     """Run what is missing of a campaign; returns how many pairs still are.
 
     No pair is begun that would not be finished in time, judged by the longest of the campaign so
@@ -77,7 +86,7 @@ def run(campaign: str, *, workers: int = 1, max_minutes: float | None = None) ->
             while left and len(running) < workers and time.monotonic() + longest_s < deadline:
                 pair = left.pop(0)
                 print(f"{campaign} {pair[0]} seed {pair[1]}: begun", file=sys.stderr, flush=True)
-                running[pool.submit(run_pair, campaign, pair)] = pair
+                running[pool.submit(run_pair, campaign, pair, data)] = pair
             if not running:
                 break
             for done in wait(running, return_when=FIRST_COMPLETED).done:
@@ -98,7 +107,7 @@ def records(campaign: str) -> list[dict]:
     return found
 
 
-def check(campaign: str, seed: int | None = None) -> str:
+def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
     On the machine and with the versions of the record, every logged loss and every result must be
@@ -117,11 +126,14 @@ def check(campaign: str, seed: int | None = None) -> str:
     old = folder(campaign, pair)
     config = rows[pair[0]].config
     recorded = record.read_json(old / "run.json")
-    if recorded["config"] != json.loads(json.dumps(asdict(config))):  # tuples become lists
+    wanted = json.loads(json.dumps(asdict(config)))  # tuples become lists
+    if config.epochs:  # the steps that they come to depend on the data
+        wanted |= {k: recorded["config"][k] for k in ("steps", "halve_steps")}
+    if recorded["config"] != wanted:
         raise InputError(f"{old}: was run with another configuration than the row has now")
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:
-        again = train(config, Path(scratch) / "run", seed=pair[1])
+        again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
         metrics = record.read_rows(Path(scratch) / "run" / "metrics.csv")
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
     name = f"{campaign} {pair[0]} seed {pair[1]}"

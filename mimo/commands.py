@@ -167,6 +167,8 @@ class Ablate:
     """Runs side by side, each on one thread."""
     max_minutes: float | None = None
     """Begin no run that would not be finished in this time."""
+    data: Path | None = None
+    """GoPro, or a packed copy, for the tables at the paper's scale."""
     check: bool = False
     """Run one finished pair of row and seed again, and compare it with its record."""
 
@@ -178,9 +180,11 @@ class Ablate:
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise InputError(f"--max-minutes is more than 0, not {self.max_minutes}")
         if self.check:
-            print(campaign.check(self.campaign))
+            print(campaign.check(self.campaign, data=self.data))
             return 0
-        left = campaign.run(self.campaign, workers=self.workers, max_minutes=self.max_minutes)
+        left = campaign.run(
+            self.campaign, workers=self.workers, max_minutes=self.max_minutes, data=self.data
+        )
         print(f"{self.campaign}: {left} runs left")
         return 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mimo.config import PRESETS, SHORT, BlurConfig, NetConfig, TrainConfig
+from mimo.config import PAPER, PRESETS, SHORT, BlurConfig, NetConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,12 @@ CAMPAIGNS: dict[str, Mapping[str, Row]] = {
     "ledger": _ledger(ABLATION, seeds=3),
     "depth": _depth(ABLATION, seeds=3),
     "recipe": _recipe(),
+    # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
+    "components-paper": _components(PAPER, seeds=6),
+    "fusion-paper": _fusion(PAPER, seeds=3),
+    "loss-paper": _loss(PAPER, seeds=3),
+    "ledger-paper": _ledger(PAPER, seeds=3),
+    "depth-paper": _depth(PAPER, seeds=3),
 }
 
 

@@ -1,7 +1,7 @@
 """A campaign runs each pair once, survives being stopped, and its records can be checked."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from test_train import CONFIG as SMALL
@@ -127,3 +127,17 @@ def test_every_row_is_a_configuration_of_its_own(name):
     configs = [row.config for row in CAMPAIGNS[name].values()]
     assert len(set(configs)) == len(configs)
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
+
+
+@pytest.mark.parametrize("name", ["pilot", "fusion", "loss", "ledger", "depth"])
+def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
+    monkeypatch.undo()
+    records = campaign.records(name)
+    assert records or name in ("fusion", "loss", "ledger", "depth")  # of which none has run yet
+    for found in records:
+        row = CAMPAIGNS[name][found["row"]]
+        assert found["config"] == json.loads(json.dumps(asdict(row.config))), found["row"]
+        assert found["seed"] < row.seeds and not found["git"]["dirty"]
+        assert set(found["budgets"]) == {
+            str(s) for s in (*row.config.budgets_steps, row.config.steps)
+        }

@@ -7,11 +7,12 @@ import pytest
 from test_datasets import make_gopro
 from test_resume import assert_nearly_same_run, train_in_two_processes
 
-from mimo import train
+from mimo import campaign, train
 from mimo.__main__ import main
 from mimo.config import PRESETS, InputError
 from mimo.packing import FramePairs, pack, test_pairs
 from mimo.record import read_rows
+from mimo.rows import CAMPAIGNS
 
 PUBLISHED = ("paper", "paper-plus", "gpu")
 
@@ -42,6 +43,20 @@ def test_a_published_preset_runs_end_to_end(gopro, tmp_path, name):
     assert [r["scene"] for r in rows] == ["C_03", "C_03"]
     assert content["data"] == {"train": "7 pairs of blur"}
     assert content["result"]["images"] == 2
+
+
+def test_rows_at_the_papers_scale_run_on_gopro_and_can_be_checked(gopro, tmp_path, monkeypatch):
+    assert CAMPAIGNS["components-paper"]["full"].config == PRESETS["paper"].config
+    rows = {"fam-sum": replace(CAMPAIGNS["fusion-paper"]["fam-sum"], seeds=1)}
+    rows["fam-sum"] = replace(rows["fam-sum"], config=replace(small("paper"), variant="fam-sum"))
+    monkeypatch.setitem(CAMPAIGNS, "fusion-paper", rows)
+    monkeypatch.setattr(campaign, "RUNS", tmp_path / "records")
+    monkeypatch.setattr(campaign, "UNFINISHED", tmp_path / "unfinished")
+    with pytest.raises(InputError, match="say where it is with --data"):
+        campaign.run_pair("fusion-paper", ("fam-sum", 0))
+    campaign.run_pair("fusion-paper", ("fam-sum", 0), gopro)
+    assert campaign.records("fusion-paper")[0]["data"] == {"train": "7 pairs of blur"}
+    assert campaign.check("fusion-paper", data=gopro).endswith("the same to the last bit")
 
 
 def test_presets_are_the_authors_setting():
