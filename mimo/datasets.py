@@ -147,6 +147,8 @@ def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]
         paths = [root / word for word in line.split()]
         if len(paths) != 2:
             problems.append(f"{listing}: {line.strip()[:80]!r} is not of the form 'SHARP BLURRED'")
+        elif any(w.startswith("/") or ".." in Path(w).parts for w in line.split()):
+            problems.append(f"{listing}: {line.strip()[:80]!r} leads out of the folder")
         elif missing := [p for p in paths if not p.is_file()]:
             problems.append(f"{missing[0]}: missing, but {listing.name} names it")
         else:

@@ -165,6 +165,8 @@ def test_further_problems_are_counted(gopro):
 @pytest.mark.parametrize(
     "line,message",
     [
+        ("../gt/gt_1.png a/blur/blur_1.png", "leads out of the folder"),
+        ("a/gt/gt_1.png /a/blur/blur_1.png", "leads out of the folder"),
         ("only-one-word", "is not of the form 'SHARP BLURRED'"),
         ("a/gt/gt_1.png a/blur/blur_1.png", "a/gt/gt_1.png: missing, but RealBlur_J_train_list"),
     ],
