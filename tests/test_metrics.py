@@ -136,4 +136,9 @@ RECORDS = sorted((DATA / "runs").rglob("*.json"))
 def test_the_result_of_a_record_follows_from_its_rows(path):
     content = read_json(path)
     rows = content.get("images") or read_rows(path.with_name("images.csv"))
-    assert content["result"] == summary(rows)
+    budgets: dict[float, list[dict]] = {}
+    for r in rows:
+        budgets.setdefault(r.get("step", 0), []).append(r)
+    results = [summary(budgets[step]) for step in sorted(budgets)]
+    assert content["result"] == results[-1]
+    assert list(content.get("budgets", {"": results[-1]}).values()) == results
