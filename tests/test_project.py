@@ -3,7 +3,9 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,35 @@ def test_the_lock_file_has_integrity_and_no_addresses():
 def test_no_file_of_the_package_is_long():
     lines = {p.name: len(p.read_text().splitlines()) for p in (ROOT / "mimo").glob("*.py")}
     assert max(lines.values()) <= 300, lines
+
+
+PROSE = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "data").rglob("README.md"))]
+PROSE.append(ROOT / "README.md")
+
+
+def test_no_word_is_misspelled():
+    """Those that codespell knows, in pages, package and tests."""
+    paths = [*PROSE, *(ROOT / "mimo").glob("*.py"), *(ROOT / "tests").glob("*.py")]
+    words = ["--builtin", "clear,rare,informal", "--ignore-words-list", "utputs"]  # **o**utputs
+    command = [sys.executable, "-m", "codespell_lib", *words, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_spelling_is_british_throughout():
+    """In prose: code has the names of its libraries."""
+    lines = (files("codespell_lib") / "data/dictionary_en-GB_to_en-US.txt").read_text().splitlines()
+    british = {line.split("->")[0]: line.split("->")[1].split(",")[0] for line in lines}
+    american = {us: gb for gb, us in british.items() if us not in british and us != "program"}
+    found = []
+    for path in PROSE:
+        text = re.sub(
+            r"^```\{code-cell\}.*?^```$|`[^`\n]+`|https?:\S+",
+            "",
+            path.read_text(),
+            flags=re.M | re.S,
+        )
+        text = re.sub(r"^---$.*?^---$", "", text, count=1, flags=re.M | re.S)
+        words = set(re.findall(r"[a-z]+", text.lower()))
+        found += [f"{path.name}: {w}, not {american[w]}" for w in sorted(words & set(american))]
+    assert found == []
