@@ -25,6 +25,12 @@ def test_intervals_cover_the_true_difference_as_often_as_they_say(seeds, scenes,
     assert 0.93 <= covered / 2_000 <= 0.985
 
 
+def test_what_both_seeds_and_scenes_count_is_counted_once():
+    rng = np.random.default_rng(3)
+    found = [effect(drawn(rng, 5, 20, 0.2, 0.2, 0.5)).error ** 2 for _ in range(2_000)]
+    assert np.mean(found) == pytest.approx(0.2**2 / 5 + 0.2**2 / 20 + 0.5**2 / 100, rel=0.1)
+
+
 def test_seeds_alone_would_promise_too_much_where_scenes_differ():
     rng = np.random.default_rng(1)
     few = drawn(rng, 3, 20, 0.05, 0.3, 0.1)
@@ -62,6 +68,7 @@ def certain(mean, error=0.001):
         (0.3, 0.5, VERDICTS[2]),
         (0.02, 0.001, VERDICTS[1]),  # above zero, and less than what matters
         (0.02, 0.05, VERDICTS[2]),
+        (0.045, 0.01, VERDICTS[2]),  # above zero, and perhaps what matters
         (-0.3, 0.001, VERDICTS[1]),
         (-0.3, 0.5, VERDICTS[2]),
     ],
