@@ -1,6 +1,6 @@
 """Compare rows of a table: paired by seed and by scene, with an interval, a p value, a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,9 +39,9 @@ class Effect:
 def effect(differences: Differences) -> Effect:
     """The mean over seeds and scenes, as one draw of both from many.
 
-    Its variance is that of the means of seeds and that of the means of scenes, less what both
-    count twice; its degrees of freedom are Satterthwaite's. Other seeds and other photos than
-    these would give another mean, which a 95 % interval made of it is to cover.
+    Its variance is that of the means of seeds and that of the means of scenes together. What is
+    neither is counted in both, so that an interval is rather too wide than too narrow. Degrees of
+    freedom are Satterthwaite's.
     Raises ValueError with fewer than two seeds or two scenes.
     """
     n, m = differences.shape
@@ -49,11 +49,8 @@ def effect(differences: Differences) -> Effect:
         raise ValueError(f"{n} seeds and {m} scenes: an interval needs two of each")
     by_seed, by_scene = differences.mean(axis=1), differences.mean(axis=0)
     seeds, scenes = by_seed.var(ddof=1) / n, by_scene.var(ddof=1) / m
-    rest = differences - by_seed[:, None] - by_scene + differences.mean()
-    twice = (rest**2).sum() / ((n - 1) * (m - 1)) / (n * m)
-    variance = max(seeds + scenes - twice, seeds, scenes)
     freedom = (seeds + scenes) ** 2 / (seeds**2 / (n - 1) + scenes**2 / (m - 1))
-    return Effect(float(differences.mean()), float(variance**0.5), float(freedom), n, m)
+    return Effect(float(differences.mean()), float((seeds + scenes) ** 0.5), float(freedom), n, m)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -85,6 +82,9 @@ def _images(folder: Path) -> tuple[dict, ...]:
     return tuple(record.read_rows(folder / "images.csv"))
 
 
+Means = Mapping[int, Mapping[str, float]]  # by seed, by scene
+
+
 def means(
     row: str,
     *,
@@ -92,7 +92,7 @@ def means(
     kind: str = "shake",
     reach_px: tuple[float, float] = (0.0, np.inf),
     budget: float = 1.0,
-) -> dict[int, dict[str, float]]:
+) -> Means:
     """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
     `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too."""
     found = {}
@@ -111,9 +111,7 @@ def means(
     return found
 
 
-def paired(row: str, other: str, **which) -> Differences:
-    """By how much `row` is better than `other`, for each seed that both have and each scene;
-    `which` as in `means`."""
-    first, second = means(row, **which), means(other, **which)
+def paired(first: Means, second: Means) -> Differences:
+    """By how much the first is larger, for each seed that both have and each scene."""
     seeds = sorted(first.keys() & second.keys())
     return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])
