@@ -8,7 +8,7 @@ from test_train import CONFIG as SMALL
 
 from mimo import campaign, data, testset
 from mimo.config import InputError
-from mimo.rows import CAMPAIGNS, CLAIMS, Row
+from mimo.rows import CAMPAIGNS, Row
 
 CONFIG = replace(SMALL, steps=2, log_steps=1)
 ROWS = {
@@ -141,12 +141,3 @@ def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
         assert set(found["budgets"]) == {
             str(s) for s in (*row.config.budgets_steps, row.config.steps)
         }
-
-
-def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
-    of_family = {f: {r for c in claims for r in (c.row, c.other)} for f, claims in CLAIMS.items()}
-    rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
-    assert set().union(*of_family.values()) == rows
-    assert [c.row for claims in CLAIMS.values() for c in claims if c.primary] == [
-        "components/full"
-    ] * 2

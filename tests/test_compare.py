@@ -5,6 +5,7 @@ import pytest
 
 from mimo import campaign, compare, record
 from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
+from mimo.rows import CAMPAIGNS, CLAIMS
 
 
 def drawn(rng, seeds, scenes, sd_seed, sd_scene, sd_rest, mean=0.3):
@@ -114,3 +115,12 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     np.testing.assert_allclose(compare.paired(good, bad), [[2, 0], [1, 0]])
     gains = compare.means("table/good", measure="gain_db", kind="rotation")
     assert gains[0] == pytest.approx({"a": 5.0, "b": 2.0})
+
+
+def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
+    of_family = {f: {r for c in claims for r in (c.row, c.other)} for f, claims in CLAIMS.items()}
+    rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
+    assert set().union(*of_family.values()) == rows
+    assert [c.row for claims in CLAIMS.values() for c in claims if c.primary] == [
+        "components/full"
+    ] * 2
