@@ -40,8 +40,8 @@ def effect(differences: Differences) -> Effect:
     """The mean over seeds and scenes, as one draw of both from many.
 
     Its variance is that of the means of seeds and that of the means of scenes together. What is
-    neither is counted in both, so that an interval is rather too wide than too narrow. Degrees of
-    freedom are Satterthwaite's.
+    neither is counted in both: rather too much than too little. Degrees of freedom are
+    Satterthwaite's.
     Raises ValueError with fewer than two seeds or two scenes.
     """
     n, m = differences.shape
