@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from scipy import stats
 
 from mimo import campaign, record
 from mimo.metrics import Mean
+from mimo.rows import ABLATION, CAMPAIGNS, CLAIMS, SMALLEST_DB, Claim
 
 Differences = Float[np.ndarray, "seeds scenes"]
 VERDICTS = ("supported", "contradicted", "not resolved at this scale")
@@ -90,11 +92,15 @@ def means(
     *,
     measure: str = "psnr_db",
     kind: str = "shake",
-    reach_px: tuple[float, float] = (0.0, np.inf),
+    reach_px: tuple[float, float] = ABLATION.blur.reach_px,
     budget: float = 1.0,
 ) -> Means:
     """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
-    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too."""
+    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too.
+
+    Without more words it is what verdicts rest on: PSNR on shaken photos, as far as the tables'
+    training reaches.
+    """
     found = {}
     for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
         rows = _images(path)
@@ -115,3 +121,32 @@ def paired(first: Means, second: Means) -> Differences:
     """By how much the first is larger, for each seed that both have and each scene."""
     seeds = sorted(first.keys() & second.keys())
     return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])
+
+
+class Judged(NamedTuple):
+    """A claim, what the records say of it, and the verdict."""
+
+    claim: Claim
+    effect: Effect
+    verdict: str
+
+
+AWAITED = "seeds are missing"
+
+
+def judged(family: str, **where: Any) -> list[Judged]:
+    """The claims of a family, each with its effect and its verdict; `where` is as in `means`.
+
+    Before the last of the planned runs there is no verdict: who looks after every run, and stops
+    when it pleases, finds what isn't there.
+    Raises ValueError if a row has fewer than two seeds.
+    """
+    claims = CLAIMS[family]
+    effects = [effect(paired(means(c.row, **where), means(c.other, **where))) for c in claims]
+    planned = [
+        min(CAMPAIGNS[table][row].seeds for table, row in (c.row.split("/"), c.other.split("/")))
+        for c in claims
+    ]
+    complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
+    found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)
+    return [Judged(*of_claim) for of_claim in zip(claims, effects, found, strict=True)]

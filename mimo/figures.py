@@ -13,7 +13,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mimo.compare import Judged
 from mimo.data import DATA
+from mimo.metrics import Mean
 
 SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
 
@@ -41,6 +43,32 @@ def row(images: Sequence[np.ndarray], titles: Sequence[str], width: float = 9.0)
         axis.imshow(image, cmap="gray", interpolation="nearest")
         axis.set_title(title, fontsize=9)
         axis.axis("off")
+    return figure
+
+
+def picture(figure: Figure) -> np.ndarray:
+    """A figure as an image, h x w x 3 of bytes; the figure is closed."""
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+    plt.close(figure)
+    return drawn
+
+
+def intervals(
+    means: Mapping[str, Mean], *, smallest: float, ends: tuple[float, float], label: str
+) -> Figure:
+    """Means with their intervals, one below the other; the grey band is too small to matter.
+
+    ends: of the axis, so that figures of several tables can be compared; label: what it measures.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 0.7 + 0.3 * len(means)), layout="constrained")
+    axis.axvspan(-smallest, smallest, color="0.9")
+    axis.axvline(0, color="0.6", lw=0.8)
+    for i, found in enumerate(means.values()):
+        axis.plot([found.low, found.high], [i, i], color="0.25", lw=2)
+        axis.plot(found.mean, i, "o", color="0.25", ms=5)
+    axis.set(xlim=ends, ylim=(len(means) - 0.5, -0.5), xlabel=label)
+    axis.set_yticks(range(len(means)), list(means), fontsize=9)
     return figure
 
 
@@ -77,6 +105,24 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
     grey = image.mean(axis=2) - image.mean()
     window = np.outer(*(np.hanning(n) for n in grey.shape))
     return 20 * np.log10(abs(np.fft.fftshift(np.fft.fft2(grey * window))) + 1e-3)
+
+
+def verdicts(judged: Sequence[Judged]) -> Markdown:
+    """Claims as a table: the authors' difference where it is confirmed, ours, the verdict.
+
+    A primary claim is in bold type.
+    """
+    rows = []
+    for of, effect, verdict in judged:
+        pair = " over ".join(f"`{row.split('/')[1]}`" for row in (of.row, of.other))
+        printed = ""
+        if of.printed:
+            first, second = (claims()[name]["value"] for name in of.printed)
+            printed = f"{first - second:+.2f}"
+        words = f"**{of.words}**" if of.primary else of.words
+        rows.append([words, pair, printed, f"{effect.interval():+.3f}", verdict])
+    header = ["Claim", "Comparison", "Authors, dB on GoPro", "Ours, dB [95 %]", "Verdict"]
+    return table(header, rows)
 
 
 def claims() -> dict[str, dict[str, Any]]:

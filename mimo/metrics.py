@@ -84,8 +84,12 @@ class Mean:
     high: float
     clusters: int
 
+    def __format__(self, spec: str) -> str:
+        mean, low, high = (format(v, spec or "+.2f") for v in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+        return format(self, "")
 
     def rounded(self) -> dict[str, float | None]:
         """For a record: to four decimals, more than is measured here; infinity as null."""

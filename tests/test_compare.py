@@ -5,7 +5,7 @@ import pytest
 
 from mimo import campaign, compare, record
 from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
-from mimo.rows import CAMPAIGNS, CLAIMS
+from mimo.rows import ABLATION, CAMPAIGNS, CLAIMS, Claim, Row
 
 
 def drawn(rng, seeds, scenes, sd_seed, sd_scene, sd_rest, mean=0.3):
@@ -93,7 +93,8 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         rows = [
             {"step": step, "name": f"{scene}-{reach}", "scene": scene, "kind": kind}
-            | {"strength_px": reach, "blurred_psnr_db": 20.0, "psnr_db": 20.0 + gain * step}
+            | {"strength_px": reach, "blurred_psnr_db": 20.0}
+            | {"psnr_db": 20.0 + gain * step * (3 if reach > 8 else 1)}
             for step in (50, 100)
             for kind in ("shake", "rotation")
             for scene, gain in gains.items()
@@ -108,13 +109,22 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     run("bad-seed1", {"a": 0.02, "b": 0.02})
     good, bad = compare.means("table/good"), compare.means("table/bad")
     np.testing.assert_allclose(compare.paired(good, bad), [[4, 0], [2, 0]])
-    half, near = 0.5, (0.0, 8.0)
-    good, bad = (
-        compare.means(row, budget=half, reach_px=near) for row in ("table/good", "table/bad")
-    )
-    np.testing.assert_allclose(compare.paired(good, bad), [[2, 0], [1, 0]])
+    where = {"budget": 0.5, "reach_px": (8.0, 30.0)}
+    good, bad = (compare.means(row, **where) for row in ("table/good", "table/bad"))
+    np.testing.assert_allclose(compare.paired(good, bad), [[6, 0], [3, 0]])
     gains = compare.means("table/good", measure="gain_db", kind="rotation")
     assert gains[0] == pytest.approx({"a": 5.0, "b": 2.0})
+    words = Claim("good is better", "table/good", "table/bad")
+    monkeypatch.setitem(CLAIMS, "table", [words])
+    planned = {"good": Row(ABLATION, "", seeds=4), "bad": Row(ABLATION, "", seeds=2)}
+    monkeypatch.setitem(CAMPAIGNS, "table", planned)
+    (found,) = compare.judged("table", **where)
+    assert found.claim == words and found.effect.mean == pytest.approx(2.25)
+    assert (
+        found.verdict == VERDICTS[2]
+    )  # 2.25 from two seeds and two scenes, whose mean is 4.5 or 0
+    monkeypatch.setitem(planned, "bad", Row(ABLATION, "", seeds=3))
+    assert compare.judged("table")[0].verdict == compare.AWAITED
 
 
 def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():

@@ -2,15 +2,29 @@
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from PIL import Image as PILImage
 
 from mimo import blur
+from mimo.compare import Effect, Judged
 from mimo.data import DATA, photo_paths, read_photo
-from mimo.figures import claim, claims, feature_maps, row, source, spectrum_db, table
-from mimo.metrics import psnr_db
+from mimo.figures import (
+    claim,
+    claims,
+    feature_maps,
+    intervals,
+    picture,
+    row,
+    source,
+    spectrum_db,
+    table,
+    verdicts,
+)
+from mimo.metrics import Mean, psnr_db
+from mimo.rows import Claim
 from mimo.widgets import Compare, encode
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -65,6 +79,22 @@ def test_feature_maps_share_the_range_of_their_row_and_are_white_at_zero():
     assert blank.to_rgba(np.zeros((1, 1))).min() > 0.95  # white
 
 
+def test_intervals_stand_one_below_the_other_from_their_low_to_their_high_end():
+    found = {"first": Mean(0.1, 0.0, 0.2, 6), "second": Mean(-0.3, -0.4, -0.2, 6)}
+    axis = intervals(found, smallest=0.05, ends=(-1.0, 1.0), label="difference, dB").axes[0]
+    lines = [tuple(line.get_xdata()) for line in axis.lines if line.get_lw() == 2]
+    assert lines == [(0.0, 0.2), (-0.4, -0.2)]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["first", "second"]
+    assert axis.yaxis_inverted() and axis.get_xlim() == (-1, 1)
+
+
+def test_a_figure_becomes_a_picture_of_its_size():
+    figure = row([PHOTO], ["noise"], width=3.0)
+    width, height = figure.get_size_inches() * figure.dpi
+    shape = picture(figure).shape
+    assert shape == (int(height), int(width), 3) and not plt.fignum_exists(figure.number)
+
+
 def test_the_spectrum_of_a_wave_has_its_peak_at_the_waves_frequency():
     wave = 0.5 + 0.4 * np.cos(2 * np.pi * 8 * np.arange(64) / 64)
     spectrum = spectrum_db(np.broadcast_to(wave[None, :, None], (64, 64, 3)))
@@ -76,6 +106,17 @@ def test_a_claim_is_printed_with_its_unit_and_has_its_sources():
     assert claim("mimo-unet-gopro") == "31.73 dB"
     for name, entry in claims().items():
         assert entry["what"] and entry["sources"] and entry["confirmed"] >= 1, name
+
+
+def test_a_verdict_stands_beside_the_authors_number_where_there_is_one():
+    effect = Effect(0.123, 0.02, freedom=8.0, seeds=6, scenes=20)
+    alone = Claim("first", "table/a", "table/b", primary=True)
+    other = Claim(
+        "second", "table/a", "table/c", printed=("mimo-unet-gopro", "mimo-unet-content-loss")
+    )
+    lines = verdicts([Judged(c, effect, "supported") for c in (alone, other)]).data.splitlines()
+    assert lines[2].startswith("| **first** | `a` over `b` |  | +0.123 [+0.077, +0.169] |")
+    assert lines[3].startswith("| second | `a` over `c` | +0.27 |")
 
 
 def test_no_claim_is_entered_twice():

@@ -6,7 +6,7 @@ from scipy import stats
 
 from mimo.data import DATA, Pair
 from mimo.evaluate import evaluate, report, summary
-from mimo.metrics import PROTOCOLS, clustered_mean, psnr_db, rounded, ssim
+from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, rounded, ssim
 from mimo.record import read_json, read_rows
 
 GREY = np.full((16, 16, 3), 0.5)
@@ -15,6 +15,12 @@ GREY = np.full((16, 16, 3), 0.5)
 def test_psnr_of_a_constant_error():
     assert psnr_db(GREY + 0.1, GREY) == pytest.approx(20)
     assert psnr_db(GREY, GREY) == float("inf")
+
+
+def test_a_mean_is_printed_with_its_interval_in_as_many_decimals_as_asked_for():
+    found = Mean(0.1234, -0.05, 0.2, 6)
+    assert str(found) == f"{found}" == "+0.12 [-0.05, +0.20]"
+    assert f"{found:.3f}" == "0.123 [-0.050, 0.200]"
 
 
 def test_psnr_clamps_the_restored_image():
