@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab clean
+.PHONY: help book test lab starter clean
 
 help:
 	@echo "make book    build the book into _build/html/"
 	@echo "make test    check the style and the types, then run all tests"
 	@echo "make lab     open the pages as notebooks in JupyterLab"
+	@echo "make starter write notebooks for building the network yourself into starter/"
 	@echo "make clean   remove _build/, with the built book; .venv/ stays"
 
 book: .venv/installed
@@ -24,6 +25,9 @@ test: .venv/installed
 # The settings in book/_lab make a double click on a page open it as a notebook.
 lab: .venv/installed
 	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book
+
+starter: .venv/installed
+	$(BIN)/python book/starter.py
 
 clean:
 	rm -rf _build

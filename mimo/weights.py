@@ -4,17 +4,20 @@ import json
 import pickle
 import re
 import warnings
+from itertools import zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mimo.config import InputError
 from mimo.network import MIMOUNet
 
 TRAINED = Path(__file__).parent / "trained"
+Part = TypeVar("Part", bound=nn.Module)
 
 # The authors' names (a regular expression) and ours. They number scales from the smallest in some
 # places and from the largest in others; here k = 1, 2, 3 is full, half, quarter size throughout.
@@ -95,6 +98,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             return {k: file.get_tensor(k) for k in file.keys()}
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+
+
+def copy_weights(source: nn.Module, to: Part) -> Part:
+    """Give `to` the parameters of `source` one by one, in the order in which they were made.
+
+    So a part that was written anew can be compared with the one that it stands for.
+    Raises ValueError at the first of another shape, or if one has more than the other.
+    """
+    for i, (given, taken) in enumerate(zip_longest(source.parameters(), to.parameters()), start=1):
+        want, have = (None if p is None else tuple(p.shape) for p in (given, taken))
+        if given is None or taken is None or have != want:
+            raise ValueError(f"parameter {i} has the shape {have}, where {want} was expected")
+        taken.data.copy_(given)
+    return to
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

@@ -8,11 +8,13 @@ from dataclasses import asdict
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
-from mimo import MIMOUNet, load, weights
+from mimo import MIMOUNet, load, network, weights
 from mimo.config import PRESETS, InputError
 from mimo.data import DATA
 from mimo.record import read_json
+from mimo.weights import copy_weights
 
 
 def test_our_own_files_come_back_as_they_were(tmp_path):
@@ -146,3 +148,23 @@ def test_a_folder_is_no_checkpoint(tmp_path):
     (tmp_path / "folder.pkl").mkdir()
     with pytest.raises(InputError, match="no such file"):
         load(tmp_path / "folder.pkl")
+
+
+def test_a_part_written_anew_takes_the_weights_of_the_one_it_stands_for():
+    theirs, mine = network.FAM(4), nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+    assert copy_weights(theirs, mine) is mine
+    assert torch.equal(mine[0].weight, theirs.merge.weight)
+    assert mine[0].weight is not theirs.merge.weight and mine[0].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "mine, says",
+    [
+        (nn.Conv2d(4, 4, 1), r"parameter 1 has the shape \(4, 4, 1, 1\), where \(4, 4, 3, 3\) was"),
+        (nn.Conv2d(4, 4, 3, bias=False), r"parameter 2 has the shape None, where \(4,\) was"),
+        (nn.Sequential(nn.Conv2d(4, 4, 3), nn.PReLU()), r"parameter 3 .* \(1,\), where None was"),
+    ],
+)
+def test_a_part_of_another_shape_is_told_which_parameter_differs(mine, says):
+    with pytest.raises(ValueError, match=says):
+        copy_weights(network.FAM(4), mine)
