@@ -32,10 +32,18 @@ class Effect:
         """Chance, if the difference were `value`, of one at least as far from it: two-sided."""
         return float(2 * stats.t.sf(abs(self.mean - value) / self.error, self.freedom))
 
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval: a t interval, so it reaches as far down as up."""
+        return float(stats.t.ppf(0.975, self.freedom)) * self.error
+
     def interval(self) -> Mean:
         """The mean with its 95 % interval."""
-        half = float(stats.t.ppf(0.975, self.freedom)) * self.error
-        return Mean(self.mean, self.mean - half, self.mean + half, self.seeds)
+        low, high = self.mean - self.half_width, self.mean + self.half_width
+        return Mean(self.mean, low, high, self.seeds)
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f}\xa0±\xa0{self.half_width:.3f}"
 
 
 def effect(differences: Differences) -> Effect:

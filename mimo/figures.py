@@ -27,7 +27,7 @@ def source(*parts: Callable) -> Markdown:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
     """A table; columns that hold numbers alone, or nothing, are flush right."""
-    number = re.compile(r"[-+–±×\d.,%/()\[\] ]*")
+    number = re.compile(r"[-+–±×\d.,%/()\[\]\s]*")
     numeric = [all(number.fullmatch(str(cell)) for cell in c) for c in zip(*rows, strict=True)]
     rule = ["--:" if n else ":--" for n in numeric]
     lines = [header, rule, *rows]
@@ -108,7 +108,7 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
 
 
 def verdicts(judged: Sequence[Judged]) -> Markdown:
-    """Claims as a table: the authors' difference where it is confirmed, ours, the verdict.
+    """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
 
     A primary claim is in bold type.
     """
@@ -120,9 +120,8 @@ def verdicts(judged: Sequence[Judged]) -> Markdown:
             first, second = (claims()[name]["value"] for name in of.printed)
             printed = f"{first - second:+.2f}"
         words = f"**{of.words}**" if of.primary else of.words
-        rows.append([words, pair, printed, f"{effect.interval():+.3f}", verdict])
-    header = ["Claim", "Comparison", "Authors, dB on GoPro", "Ours, dB [95 %]", "Verdict"]
-    return table(header, rows)
+        rows.append([f"{words}: {pair}", verdict, effect, printed])
+    return table(["Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"], rows)
 
 
 def claims() -> dict[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ import numpy as np
 import traitlets
 from PIL import Image as PILImage
 
+from mimo.network import MIMOUNet
+
 
 def encode(image: np.ndarray) -> bytes:
     """An image h x w x 3, bytes or float in [0, 1], as WebP: about a seventh of a PNG, and hardly
@@ -48,4 +50,39 @@ class Compare(anywidget.AnyWidget):
             alt=alt,
             mode="wipe" if wipe else "steps",
             position=50 if wipe else start,
+        )
+
+
+SLIDER = Path(__file__).with_name("compare.js").read_text()
+STYLE = Path(__file__).with_name("compare.css").read_text()
+
+
+class Restore(anywidget.AnyWidget):
+    """A network that runs in the reader's browser, on a photo that never leaves it.
+
+    It computes what `mimo.restore` does, in float32. A photo with a side over 1,024 pixels is made
+    smaller first. `sample` is a photo for readers who have none at hand.
+    """
+
+    _esm = SLIDER.replace("export default { render };", "") + (
+        Path(__file__).with_name("restore.js").read_text()
+    )
+    _css = STYLE + Path(__file__).with_name("restore.css").read_text()
+    weights = traitlets.Bytes().tag(sync=True)
+    places = traitlets.Dict().tag(sync=True)
+    blocks = traitlets.Int().tag(sync=True)
+    sample = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, net: MIMOUNet, sample: np.ndarray):
+        """sample: h x w x 3, bytes or float in [0, 1]."""
+        where, parts, at = {}, [], 0
+        for name, tensor in net.state_dict().items():
+            where[name] = [at, *tensor.shape]
+            parts.append(tensor.float().cpu().numpy().tobytes())
+            at += tensor.numel()
+        super().__init__(
+            weights=b"".join(parts),
+            places=where,
+            blocks=net.config["res_blocks"],
+            sample=encode(sample),
         )

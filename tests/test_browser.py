@@ -1,5 +1,6 @@
 """What a reader of the built book meets, in a real browser that has no network."""
 
+import base64
 import io
 import json
 
@@ -9,6 +10,10 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+import mimo
+from mimo.data import shake_test
 
 PAGES = build.page_names(build.ROOT)
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -185,6 +190,42 @@ def test_comparisons_follow_the_arrow_keys(chromium, origins):
             assert int(slider.get_property("value")) != at
             assert change(before, pixels(stage)) > 0.2, slider.accessible_name
     assert "restore" in pages_with_one
+
+
+FETCH = """
+const done = arguments[1];
+fetch(arguments[0]).then((r) => r.arrayBuffer())
+  .then((b) => done(btoa(Array.from(new Uint8Array(b), (v) => String.fromCharCode(v)).join(""))));
+"""
+
+
+@pytest.mark.parametrize("origin", ["server", "file"])
+def test_the_network_runs_in_the_page_and_gives_what_it_gives_here(
+    chromium, origins, tmp_path, origin
+):
+    photo = next(iter(shake_test())).blurred[:101, :123]  # sides that are no multiples of 4
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    (tmp_path / "words.png").write_text("no photo")
+    open_page(chromium, f"{origins[origin]}/restore.html", size="phone")
+    widget = chromium.find_element(By.CSS_SELECTOR, ".mimo-restore")
+    words = widget.find_element(By.CSS_SELECTOR, "output")
+    choose = widget.find_element(By.CSS_SELECTOR, "input[type=file]")
+    until = WebDriverWait(widget, 30).until
+
+    choose.send_keys(str(tmp_path / "words.png"))
+    until(lambda _: words.text == "words.png: not a photo that this browser can read.")
+    choose.send_keys(str(tmp_path / "photo.png"))
+    link = until(lambda w: w.find_element(By.CSS_SELECTOR, "a[download]"))
+    png = base64.b64decode(chromium.execute_async_script(FETCH, link.get_attribute("href")))
+    restored = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+    wanted = mimo.restore(photo, mimo.load("tiny", "cpu"))
+    assert abs(restored - wanted).max() <= 1 and (restored != wanted).mean() < 1e-3
+    assert abs(wanted - photo.astype(int)).mean() > 0.1  # it does something
+    until(lambda _: words.text.startswith("123 x 101 pixels; "))
+
+    widget.find_element(By.CSS_SELECTOR, "button").click()
+    until(lambda _: words.text.startswith("320 x 320 pixels; "))
+    assert faults(chromium, origins[origin]) == []
 
 
 def test_linked_sliders_change_their_picture(chromium, origins):

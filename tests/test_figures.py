@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
-from mimo import blur
+from mimo import MIMOUNet, blur
 from mimo.compare import Effect, Judged
 from mimo.data import DATA, photo_paths, read_photo
 from mimo.figures import (
@@ -25,7 +25,7 @@ from mimo.figures import (
 )
 from mimo.metrics import Mean, psnr_db
 from mimo.rows import Claim
-from mimo.widgets import Compare, encode
+from mimo.widgets import Compare, Restore, encode
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -47,6 +47,17 @@ def test_two_pictures_make_a_wipe_and_more_make_steps():
 def test_pictures_without_labels_are_refused(images, labels):
     with pytest.raises(ValueError, match="at least 2 of each"):
         Compare(images, labels, "noise")
+
+
+def test_the_network_of_the_page_is_given_all_weights_and_where_they_are():
+    net = MIMOUNet(4, 2)
+    widget = Restore(net, PHOTO)
+    assert widget.blocks == 2 and widget.places.keys() == net.state_dict().keys()
+    numbers = np.frombuffer(widget.weights, np.float32)
+    at, *shape = widget.places["head.1.weight"]
+    there = numbers[at : at + int(np.prod(shape))].reshape(shape)
+    np.testing.assert_array_equal(there, net.head["1"].weight.detach())
+    assert len(numbers) == sum(p.numel() for p in net.parameters())
 
 
 def test_shown_code_is_the_packages_own():
@@ -115,8 +126,9 @@ def test_a_verdict_stands_beside_the_authors_number_where_there_is_one():
         "second", "table/a", "table/c", printed=("mimo-unet-gopro", "mimo-unet-content-loss")
     )
     lines = verdicts([Judged(c, effect, "supported") for c in (alone, other)]).data.splitlines()
-    assert lines[2].startswith("| **first** | `a` over `b` |  | +0.123 [+0.077, +0.169] |")
-    assert lines[3].startswith("| second | `a` over `c` | +0.27 |")
+    assert lines[1] == "| :-- | :-- | --: | --: |"
+    assert lines[2] == "| **first**: `a` over `b` | supported | +0.123\xa0±\xa00.046 |  |"
+    assert lines[3] == "| second: `a` over `c` | supported | +0.123\xa0±\xa00.046 | +0.27 |"
 
 
 def test_no_claim_is_entered_twice():

@@ -61,3 +61,17 @@ def test_each_page_leads_to_the_next():
     for name, following in zip(chapters, chapters[1:], strict=False):
         last = build.source(build.ROOT, name).read_text().rstrip().splitlines()[-1]
         assert last.startswith(f"Next: {{ref}}`{following}`"), (name, last)
+
+
+def test_the_list_of_figures_has_each_of_them_once_and_in_order():
+    listed = re.findall(
+        r"\{numref\}`\{number\}\. \{name\} <(.+)>` \| \{ref\}`(.+)` \|",
+        build.source(build.ROOT, "figures").read_text(),
+    )
+    drawn = [
+        (cell.metadata["mystnb"]["figure"]["name"], name)
+        for name in PAGES
+        for cell in build.read_page(build.source(build.ROOT, name)).cells
+        if "figure" in cell.metadata.get("mystnb", {})
+    ]
+    assert listed == drawn

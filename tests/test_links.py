@@ -1,0 +1,60 @@
+"""Each link of the built book leads somewhere: inside it to a place that is there."""
+
+from urllib.parse import unquote, urlsplit
+
+import build
+import pytest
+from bs4 import BeautifulSoup
+
+PAGES = build.page_names(build.ROOT)
+# Whether these answer is not asked: a test that needs the network fails without a reason.
+OUTSIDE = {
+    "https://creativecommons.org/licenses/by/4.0/",
+    "https://doi.org/10.23915/distill.00003",
+    "https://github.com/rimchang/RealBlur",
+    "https://seungjunnah.github.io/Datasets/gopro",
+}
+
+
+@pytest.fixture(scope="module")
+def pages(html):
+    """Each page's links, and the names of places in it."""
+    found = {}
+    for path in html.glob("*.html"):
+        soup = BeautifulSoup(path.read_text(), "html.parser")
+        links = [a["href"] for a in soup.find_all("a", href=True)]
+        found[path.resolve()] = links, {tag["id"] for tag in soup.find_all(id=True)}
+    return found
+
+
+def broken(pages, path):
+    """The links of a page that lead nowhere inside the book, and those that lead out of it."""
+    wrong, outside = [], set()
+    for link in pages[path][0]:
+        parts = urlsplit(link)
+        if parts.scheme:
+            outside.add(link)
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        place = not parts.fragment or target not in pages or parts.fragment in pages[target][1]
+        if not (target.is_file() and place):
+            wrong.append(link)
+    return wrong, outside
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_inside_the_book_lead_to_a_place(html, pages, page):
+    path = (html / f"{page}.html").resolve()
+    assert len(pages[path][0]) > len(PAGES)  # the list of chapters at least
+    assert broken(pages, path)[0] == []
+
+
+def test_links_out_of_the_book_are_the_known_ones(pages):
+    assert set.union(*(broken(pages, path)[1] for path in pages)) == OUTSIDE
+
+
+def test_a_link_to_nowhere_is_found(html):
+    here = (html / "index.html").resolve()
+    links = ["none.html", "#none", "blur.html#none", "blur.html#blur", "https://example.org"]
+    blur = {(html / "blur.html").resolve(): ([], {"blur"})}
+    assert broken({here: (links, set()), **blur}, here) == (links[:3], {links[4]})
