@@ -146,6 +146,13 @@ def _depth(base: TrainConfig, seeds: int) -> Rows:
     return _rows(seeds, changes)
 
 
+def _long(base: TrainConfig, seeds: int) -> Rows:
+    """The rows of the primary claims, trained eight times as long."""
+    budgets = (*base.budgets_steps, base.steps, 2 * base.steps, 4 * base.steps)
+    rows = _components(replace(base, steps=8 * base.steps, budgets_steps=budgets), seeds)
+    return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
+
+
 def _pilot() -> Rows:
     """What the plan rests on: judged on validation photos, so that it gives no result away."""
     rows = _components(replace(ABLATION, lr=2e-3, test="validation"), seeds=3)
@@ -164,6 +171,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "loss": _loss(ABLATION, seeds=3),
     "ledger": _ledger(ABLATION, seeds=3),
     "depth": _depth(ABLATION, seeds=3),
+    "long": _long(ABLATION, seeds=3),
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),
@@ -228,5 +236,9 @@ CLAIMS: dict[str, list[Claim]] = {
     "depth": [
         Claim("4 residual blocks beat 2", "components/full", "depth/blocks-2"),
         Claim("8 residual blocks beat 4", "depth/blocks-8", "components/full"),
+    ],
+    "long": [
+        Claim("trained longer, MIMO-UNet beats the plain U-Net", "long/full", "long/unet", True),
+        Claim("trained longer, its loss is not all of it", "long/full", "long/unet-msfr", True),
     ],
 }
