@@ -7,12 +7,15 @@ Runs of the two take turns, so that a machine that slows down slows both; each t
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mimo import record
+from mimo.config import SHIPPED
+from mimo.data import ShakePairs, photo_paths, read_photo
 from mimo.losses import pyramid, total_loss
 from mimo.network import MIMOUNet
 
@@ -23,7 +26,11 @@ FRAMES = ((640, 360), (1280, 720))
 
 
 def bench(repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES) -> dict:
-    """All cases; seconds, speed-up and share of the machine's ceiling for each."""
+    """All cases; seconds, speed-up and share of the machine's ceiling for each.
+
+    A training step has `batch_s` too: how long one core takes to make its batch of shaken photos.
+    """
+    photos = [read_photo(path) for path in photo_paths("train")[:10]]
     ceilings = {str(t): ceiling_gflops(t) for t in (torch.float32, torch.bfloat16)}
     cases = []
     for name, size in nets.items():
@@ -32,7 +39,12 @@ def bench(repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES)
             x, y = torch.rand(batch, 3, crop, crop), torch.rand(batch, 3, crop, crop)
             ways = [step(MIMOUNet(**size), x, y, ours) for ours in (False, True)]
             work = 3 * gflop(MIMOUNet(**size), x)  # back is twice the work of forth
-            cases.append(_case(f"train {name} {batch} x {crop} px", ways, work, repeats, ceilings))
+            case = _case(f"train {name} {batch} x {crop} px", ways, work, repeats, ceilings)
+            pairs = ShakePairs(
+                photos, SHIPPED.blur, crop_px=crop, batch_images=batch, steps=repeats, seed=0
+            )
+            made = [seconds(partial(pairs.__getitem__, i)) for i in range(repeats)]
+            cases.append(case | {"batch_s": round(statistics.median(made), 5)})
         for width, height in frames:
             x = torch.rand(1, 3, height, width)
             ways = [restoration(MIMOUNet(**size), x, ours) for ours in (False, True)]

@@ -15,7 +15,9 @@ from torch.utils.data import Dataset
 from mimo import blur
 from mimo.config import BlurConfig, InputError
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+# What the pages read: in a wheel it lies inside the package, in a clone beside it.
+_HERE = Path(__file__).resolve().parent
+DATA = (_HERE / "_book" if (_HERE / "_book").is_dir() else _HERE.parent) / "data"
 BANDS_PX = ((0, 4), (4, 8), (8, 16), (16, 30))  # of the reach, in the test set
 TILE_PX = 32  # crops are drawn by the texture of tiles of this size
 

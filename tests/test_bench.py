@@ -44,6 +44,7 @@ def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys)
     train, restore = few["cases"]
     once = bench.gflop(MIMOUNet(**SMALL["tiny"]), torch.empty(64, 3, 32, 32))
     assert train["gflop_per_s"] * train["ours_s"] == pytest.approx(3 * once, rel=0.02)
+    assert 0 < train["batch_s"] < 10 and "batch_s" not in restore
     once = bench.gflop(MIMOUNet(**SMALL["tiny"]), torch.empty(1, 3, 32, 64))
     assert restore["gflop_per_s"] * restore["ours_s"] == pytest.approx(once, rel=0.1)
     monkeypatch.setattr(bench, "bench", lambda repeats: few)

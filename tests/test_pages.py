@@ -1,7 +1,9 @@
-"""Each page of the book as a notebook: executed as a reader would, only smaller."""
+"""Each page of the book as a notebook: executed smaller, by a reader who has downloaded it."""
 
 import re
-import shutil
+import subprocess
+import sys
+import zipfile
 
 import build
 import pytest
@@ -12,14 +14,29 @@ PAGES = build.page_names(build.ROOT)
 NEEDS_A_KERNEL = re.compile(r"\b(interact|interactive|interactive_output|Output)\(")
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Kernels see what `pip install` lays down, and not the clone."""
+    folder = tmp_path_factory.mktemp("installed")
+    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*wheel, "--wheel-dir", folder, build.ROOT], check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as packed:
+        packed.extractall(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        found = [sys.executable, "-c", "from mimo.data import DATA; print(DATA)"]
+        data = subprocess.run(found, check=True, cwd=folder, capture_output=True, text=True).stdout
+        assert data.startswith(str(folder / "mimo"))
+        yield
+
+
 @pytest.fixture(scope="module", params=PAGES)
-def page(request, tmp_path_factory):
-    """A page, executed with the profile `smoke` in a folder that holds the files of book/ only."""
-    folder = tmp_path_factory.mktemp(request.param)
+def page(request, tmp_path_factory, installed):
+    """A page, executed with the profile `smoke` in a folder of its own."""
     path = build.source(build.ROOT, request.param)
     if not build.has_code(build.read_page(path)):
         return build.read_page(path)
-    shutil.copytree(build.ROOT / "book", folder, dirs_exist_ok=True)
+    folder = tmp_path_factory.mktemp(request.param)
     result = folder / "executed" / f"{request.param}.ipynb"
     return build.execute_page(path, result, {"profile": "smoke"}, cwd=folder)
 
