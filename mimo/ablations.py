@@ -77,10 +77,12 @@ class BilinearAFF(AFF):
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
         """As `AFF`."""
-        resized = [
-            e if e.shape[-2:] == size else F.interpolate(e, size, mode="bilinear", antialias=True)
-            for e in encoded
-        ]
+
+        def resize(e: Tensor) -> Tensor:
+            wide = e.float()  # without aliasing there is no bfloat16 on a CPU
+            return F.interpolate(wide, size, mode="bilinear", antialias=True).to(e.dtype)
+
+        resized = [e if e.shape[-2:] == size else resize(e) for e in encoded]
         return self.smooth(self.mix(torch.cat(resized, dim=1)))
 
 

@@ -23,10 +23,12 @@ def parameters(net):
     return sum(p.numel() for p in net.parameters())
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_parameter_gets_a_gradient(variant):
+def test_every_parameter_gets_a_gradient(variant, bfloat16):
     net = build(variant)
-    restored = net(torch.rand(2, 3, 32, 40))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):  # as the tables are trained
+        restored = net(torch.rand(2, 3, 32, 40))
     targets = pyramid(torch.rand(2, 3, 32, 40))
     (content_loss(restored, targets) + 0.1 * frequency_loss(restored, targets)).backward()
     still = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
