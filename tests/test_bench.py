@@ -8,6 +8,7 @@ import torch
 
 from mimo import MIMOUNet, bench
 from mimo.__main__ import main
+from mimo.data import DATA
 
 SMALL = {"tiny": {"width": 8, "res_blocks": 1}}
 
@@ -57,3 +58,16 @@ def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys)
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["bench", "--repeats", "0"]) == 2
     assert main(["bench", "--json", str(tmp_path)]) == 2
+
+
+def test_the_recorded_run_is_one_of_the_command_as_it_stands():
+    recorded = json.loads((DATA / "runs/bench/cpu.json").read_text())
+    assert not recorded["git"]["dirty"]
+    wanted = []
+    for net in bench.NETS:
+        wanted += [f"train {net} {bench.BATCH_PX // c**2} x {c} px" for c in bench.CROPS_PX]
+        wanted += [f"restore {net} {width} x {height}" for width, height in bench.FRAMES]
+    assert [c["what"] for c in recorded["cases"]] == wanted
+    for c in recorded["cases"]:
+        assert c["speedup"] == pytest.approx(c["plain_s"] / c["ours_s"], rel=0.2), c["what"]
+        assert ("batch_s" in c) == c["what"].startswith("train")

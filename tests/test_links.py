@@ -11,6 +11,7 @@ PAGES = build.page_names(build.ROOT)
 OUTSIDE = {
     "https://creativecommons.org/licenses/by/4.0/",
     "https://doi.org/10.23915/distill.00003",
+    "https://ffmpeg.org",
     "https://github.com/rimchang/RealBlur",
     "https://seungjunnah.github.io/Datasets/gopro",
 }

@@ -135,7 +135,8 @@ def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
     assert second.endswith("+20.50 dB over the blurred photo (2 pairs; by scene: dog +20.50)")
 
 
-RECORDS = sorted((DATA / "runs").rglob("*.json"))
+# A record of times has no photos, and so no result.
+RECORDS = sorted(p for p in (DATA / "runs").rglob("*.json") if p.parent.name != "bench")
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda p: str(p.relative_to(DATA / "runs")))
