@@ -131,6 +131,11 @@ def paired(first: Means, second: Means) -> Differences:
     return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])
 
 
+def differences(row: str, other: str, **where: Any) -> Differences:
+    """By how much `row` is better than `other`, by seed and scene; `where` is as in `means`."""
+    return paired(means(row, **where), means(other, **where))
+
+
 class Judged(NamedTuple):
     """A claim, what the records say of it, and the verdict."""
 
@@ -150,7 +155,7 @@ def judged(family: str, **where: Any) -> list[Judged]:
     Raises ValueError if a row has fewer than two seeds.
     """
     claims = CLAIMS[family]
-    effects = [effect(paired(means(c.row, **where), means(c.other, **where))) for c in claims]
+    effects = [effect(differences(c.row, c.other, **where)) for c in claims]
     planned = [
         min(CAMPAIGNS[table][row].seeds for table, row in (c.row.split("/"), c.other.split("/")))
         for c in claims
