@@ -16,6 +16,7 @@ from torch import Tensor
 from mimo.compare import Judged
 from mimo.data import DATA
 from mimo.metrics import Mean
+from mimo.rows import CLAIMS
 
 SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
 
@@ -110,8 +111,10 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
 def verdicts(judged: Sequence[Judged]) -> Markdown:
     """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
 
-    A primary claim is in bold type.
+    A primary claim is in bold type; where families mix, the first column says whose a claim is.
     """
+    families = {of: f"`{family}`" for family, claims in CLAIMS.items() for of in claims}
+    mixed = len({families.get(of) for of, _, _ in judged}) > 1
     rows = []
     for of, effect, verdict in judged:
         pair = " over ".join(f"`{row.split('/')[1]}`" for row in (of.row, of.other))
@@ -120,8 +123,10 @@ def verdicts(judged: Sequence[Judged]) -> Markdown:
             first, second = (claims()[name]["value"] for name in of.printed)
             printed = f"{first - second:+.2f}"
         words = f"**{of.words}**" if of.primary else of.words
-        rows.append([f"{words}: {pair}", verdict, effect, printed])
-    return table(["Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"], rows)
+        family = [families[of]] if mixed else []
+        rows.append([*family, f"{words}: {pair}", verdict, effect, printed])
+    title = ["Family"] if mixed else []
+    return table([*title, "Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"], rows)
 
 
 def claims() -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from mimo.figures import (
     verdicts,
 )
 from mimo.metrics import Mean, psnr_db
-from mimo.rows import Claim
+from mimo.rows import CLAIMS, Claim
 from mimo.widgets import Compare, Restore, encode
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -129,6 +129,15 @@ def test_a_verdict_stands_beside_the_authors_number_where_there_is_one():
     assert lines[1] == "| :-- | :-- | --: | --: |"
     assert lines[2] == "| **first**: `a` over `b` | supported | +0.123\xa0±\xa00.046 |  |"
     assert lines[3] == "| second: `a` over `c` | supported | +0.123\xa0±\xa00.046 | +0.27 |"
+
+
+def test_verdicts_of_several_families_say_which():
+    effect = Effect(0.123, 0.02, freedom=8.0, seeds=6, scenes=20)
+    of = [Judged(CLAIMS[family][0], effect, "supported") for family in ("fusion", "ledger")]
+    assert verdicts(of[:1]).data.startswith("| Claim |")
+    title, _, *lines = verdicts(of).data.splitlines()
+    assert title.startswith("| Family | Claim |")
+    assert [line.split("|")[1].strip() for line in lines] == ["`fusion`", "`ledger`"]
 
 
 def test_no_claim_is_entered_twice():
