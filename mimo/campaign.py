@@ -74,7 +74,10 @@ def run(
 
     No pair is begun that would not be finished in time, judged by the longest of the campaign so
     far; the first of a campaign is begun on trust, and goes on from its state another time.
+    Raises InputError if the records would go into an installed package.
     """
+    if RUNS.is_relative_to(Path(__file__).parent):
+        raise InputError(f"{RUNS}: records of an installed package; run tables in the repository")
     deadline = time.monotonic() + 60 * (max_minutes or float("inf"))
     left = pairs_to_run(campaign)
     longest_s = max((r["wall_s"] for r in records(campaign)), default=0.0)

@@ -26,7 +26,9 @@ Photo = UInt8[np.ndarray, "h w 3"]
 
 def photo_paths(split: str, folder: Path = DATA / "photos") -> list[Path]:
     """The photos of a split (`train`, `validation`, `test`), sorted by name."""
-    paths = sorted(p for p in (folder / split).glob("*") if p.suffix in (".jpg", ".webp", ".png"))
+    paths = sorted(
+        p for p in (folder / split).glob("*") if p.suffix.lower() in (".jpg", ".webp", ".png")
+    )
     if not paths:
         raise InputError(f"{folder / split}: no photos (.jpg, .webp, .png) here")
     return paths

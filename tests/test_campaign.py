@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from test_train import CONFIG as SMALL
@@ -45,6 +46,14 @@ class Here:
 @pytest.fixture
 def here(monkeypatch):
     monkeypatch.setattr(campaign, "ProcessPoolExecutor", Here)
+
+
+def test_no_record_is_written_into_an_installed_package(here, monkeypatch):
+    inside = Path(campaign.__file__).parent / "_book" / "data" / "runs"
+    monkeypatch.setattr(campaign, "RUNS", inside)
+    with pytest.raises(InputError, match="run tables in the repository"):
+        campaign.run("components")
+    assert not inside.exists()
 
 
 def test_pairs_come_seed_by_seed_and_each_runs_once(here, small, monkeypatch):
