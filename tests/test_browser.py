@@ -172,6 +172,35 @@ def test_text_stands_out_by_day_and_by_night(chromium, origins, page, scheme):
         assert colours["white"] == []
 
 
+# What paper cannot do: the luminance of text that is lost on white, code that scrolls, what waits
+# to be opened or moved.
+ON_PAPER = (
+    COLOURS.partition("const seen")[0]
+    + """
+const shown = (selector) => [...document.querySelectorAll(`.bd-article ${selector}`)]
+  .filter((e) => e.checkVisibility() && e.getBoundingClientRect().width > 1);
+return {
+  pale: shown("*").filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .filter((e) => 1.05 / (luminance(style(e).color) + 0.05) < 4.5).map((e) => e.outerHTML),
+  cut: shown("pre").filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.innerText),
+  closed: shown(".cell details:not([open])").length,
+  sliders: shown("input[type=range]").length,
+};
+"""
+)
+
+
+@pytest.mark.parametrize("page", ["components", "network", "restore"])
+def test_a_page_that_is_read_in_the_dark_can_be_printed(chromium, origins, page):
+    open_page(chromium, f"{origins['server']}/{page}.html", scheme="dark")
+    assert chromium.execute_script(ON_PAPER)["pale"] != []
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": [dark]})
+    nothing = {"pale": [], "cut": [], "closed": 0, "sliders": 0}
+    assert chromium.execute_script(ON_PAPER) == nothing
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_comparisons_follow_the_arrow_keys(chromium, origins):
     pages_with_one = set()
     for page in PAGES:
