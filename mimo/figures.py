@@ -112,6 +112,7 @@ def verdicts(judged: Sequence[Judged]) -> Markdown:
     """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
 
     A primary claim is in bold type; where families mix, the first column says whose a claim is.
+    Without any number of the authors their column is left out.
     """
     families = {of: f"`{family}`" for family, claims in CLAIMS.items() for of in claims}
     mixed = len({families.get(of) for of, _, _ in judged}) > 1
@@ -123,10 +124,11 @@ def verdicts(judged: Sequence[Judged]) -> Markdown:
             first, second = (claims()[name]["value"] for name in of.printed)
             printed = f"{first - second:+.2f}"
         words = f"**{of.words}**" if of.primary else of.words
-        family = [families[of]] if mixed else []
-        rows.append([*family, f"{words}: {pair}", verdict, effect, printed])
-    title = ["Family"] if mixed else []
-    return table([*title, "Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"], rows)
+        family = families[of] if mixed else ""
+        rows.append([family, f"{words}: {pair}", verdict, effect, printed])
+    titles = ["Family", "Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"]
+    filled = [i for i in range(5) if any(row[i] for row in rows)]
+    return table([titles[i] for i in filled], [[row[i] for i in filled] for row in rows])
 
 
 def claims() -> dict[str, dict[str, Any]]:

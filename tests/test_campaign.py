@@ -138,7 +138,7 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
-@pytest.mark.parametrize("name", [*CLAIMS, "pilot"])
+@pytest.mark.parametrize("name", [*CLAIMS, "pilot", "recipe"])
 def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
     monkeypatch.undo()
     records = campaign.records(name)
