@@ -111,7 +111,7 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
 def verdicts(judged: Sequence[Judged]) -> Markdown:
     """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
 
-    A primary claim is in bold type; where families mix, the first column says whose a claim is.
+    A primary claim is in bold type; where families mix, the last column says whose a claim is.
     Without any number of the authors their column is left out.
     """
     families = {of: f"`{family}`" for family, claims in CLAIMS.items() for of in claims}
@@ -125,8 +125,8 @@ def verdicts(judged: Sequence[Judged]) -> Markdown:
             printed = f"{first - second:+.2f}"
         words = f"**{of.words}**" if of.primary else of.words
         family = families[of] if mixed else ""
-        rows.append([family, f"{words}: {pair}", verdict, effect, printed])
-    titles = ["Family", "Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB"]
+        rows.append([f"{words}: {pair}", verdict, effect, printed, family])
+    titles = ["Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB", "Family"]
     filled = [i for i in range(5) if any(row[i] for row in rows)]
     return table([titles[i] for i in filled], [[row[i] for i in filled] for row in rows])
 
