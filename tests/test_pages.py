@@ -92,3 +92,13 @@ def test_the_list_of_figures_has_each_of_them_once_and_in_order():
         if "figure" in cell.metadata.get("mystnb", {})
     ]
     assert listed == drawn
+
+
+def test_the_text_refers_to_each_figure_and_each_equation():
+    names = [name for name in PAGES if name != "figures"]
+    text = "\n".join(build.source(build.ROOT, name).read_text() for name in names)
+    figures = re.findall(r"^    name: (fig-[\w-]+)$", text, re.MULTILINE)
+    equations = re.findall(r"^\$\$ \((eq-[\w-]+)\)$", text, re.MULTILINE)
+    assert len(figures) > 60 and len(equations) > 50
+    assert [name for name in figures if f"{{numref}}`{name}`" not in text] == []
+    assert [name for name in equations if f"{{eq}}`{name}`" not in text] == []
