@@ -12,7 +12,7 @@ from scipy import stats
 
 from mimo import campaign, record
 from mimo.metrics import Mean
-from mimo.rows import ABLATION, CAMPAIGNS, CLAIMS, SMALLEST_DB, Claim
+from mimo.rows import ABLATION, CLAIMS, SMALLEST_DB, Claim, named
 
 Differences = Float[np.ndarray, "seeds scenes"]
 VERDICTS = ("supported", "contradicted", "not resolved at this scale")
@@ -102,9 +102,11 @@ def means(
     kind: str = "shake",
     reach_px: tuple[float, float] = ABLATION.blur.reach_px,
     budget: float = 1.0,
+    without: str = "",
 ) -> Means:
     """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
-    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too.
+    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too; `without` is a
+    scene to leave out.
 
     Without more words it is what verdicts rest on: PSNR on shaken photos, as far as the tables'
     training reaches.
@@ -116,7 +118,7 @@ def means(
         scenes: dict[str, list[float]] = {}
         for r in rows:
             strong = reach_px[0] <= r["strength_px"] < reach_px[1]
-            if r["step"] == step and r["kind"] == kind and strong:
+            if r["step"] == step and r["kind"] == kind and strong and r["scene"] != without:
                 value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
                 scenes.setdefault(r["scene"], []).append(value)
         found[int(path.name.rsplit("-seed", 1)[1])] = {
@@ -156,10 +158,7 @@ def judged(family: str, **where: Any) -> list[Judged]:
     """
     claims = CLAIMS[family]
     effects = [effect(differences(c.row, c.other, **where)) for c in claims]
-    planned = [
-        min(CAMPAIGNS[table][row].seeds for table, row in (c.row.split("/"), c.other.split("/")))
-        for c in claims
-    ]
+    planned = [min(named(c.row).seeds, named(c.other).seeds) for c in claims]
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
     found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)
     return [Judged(*of_claim) for of_claim in zip(claims, effects, found, strict=True)]

@@ -113,6 +113,9 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     np.testing.assert_allclose(
         compare.differences("table/good", "table/bad", **where), [[6, 0], [3, 0]]
     )
+    np.testing.assert_allclose(
+        compare.differences("table/good", "table/bad", without="b"), [[4], [2]]
+    )
     gains = compare.means("table/good", measure="gain_db", kind="rotation")
     assert gains[0] == pytest.approx({"a": 5.0, "b": 2.0})
     words = Claim("good is better", "table/good", "table/bad")

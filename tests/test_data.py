@@ -128,6 +128,13 @@ def test_a_photo_too_small_for_the_crop_is_refused():
         ShakePairs([photo], BlurConfig(), crop_px=32, batch_images=1, steps=1, seed=0)
 
 
+def test_photos_are_found_as_cameras_name_them(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("DSC_2.JPG", "a.jpg", "notes.txt"):
+        (tmp_path / "train" / name).touch()
+    assert [p.name for p in photo_paths("train", tmp_path)] == ["DSC_2.JPG", "a.jpg"]
+
+
 def test_an_empty_split_is_refused(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(InputError, match="no photos"):
