@@ -1,7 +1,8 @@
 """How fast: a training step and a restoration, done plainly and done our way, side by side.
 
-Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last.
-Runs of the two take turns, so that a machine that slows down slows both; each time is a median.
+Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last,
+and a step on a GPU compiled. Runs of the two take turns, so that a machine that slows down slows
+both; each time is a median.
 """
 
 import statistics
@@ -21,36 +22,42 @@ from mimo.network import MIMOUNet
 
 NETS = {"small": {"width": 16, "res_blocks": 4}, "paper": {"width": 32, "res_blocks": 8}}
 CROPS_PX = (64, 128, 256)
-BATCH_PX = 4 * 128 * 128  # pixels in a batch, whatever the size of its crops
+# Pixels in a batch, whatever the size of its crops; on a GPU those of the paper's batches.
+BATCH_PX = {"cpu": 4 * 128 * 128, "cuda": 4 * 256 * 256}
+IN_A_ROW = {"cpu": 1, "cuda": 10}  # runs between two looks at the clock: a GPU is fed in advance
 FRAMES = ((640, 360), (1280, 720))
 
 
-def bench(repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES) -> dict:
-    """All cases; seconds, speed-up and share of the machine's ceiling for each.
+def bench(
+    repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES, device: str = "cpu"
+) -> dict:
+    """All cases on a `cpu` or `cuda` device; seconds, speed-up and share of its ceiling for each.
 
     A training step has `batch_s` too: how long one core takes to make its batch of shaken photos.
     """
     photos = [read_photo(path) for path in photo_paths("train")[:10]]
-    ceilings = {str(t): ceiling_gflops(t) for t in (torch.float32, torch.bfloat16)}
+    ceilings = {str(t): ceiling_gflops(t, device) for t in (torch.float32, torch.bfloat16)}
     cases = []
     for name, size in nets.items():
         for crop in crops_px:
-            batch = max(1, BATCH_PX // crop**2)
-            x, y = torch.rand(batch, 3, crop, crop), torch.rand(batch, 3, crop, crop)
-            ways = [step(MIMOUNet(**size), x, y, ours) for ours in (False, True)]
+            batch = max(1, BATCH_PX[device] // crop**2)
+            x, y = (torch.rand(batch, 3, crop, crop, device=device) for _ in range(2))
+            ways = [step(MIMOUNet(**size).to(device), x, y, ours) for ours in (False, True)]
             work = 3 * gflop(MIMOUNet(**size), x)  # back is twice the work of forth
-            case = _case(f"train {name} {batch} x {crop} px", ways, work, repeats, ceilings)
+            what = f"train {name} {batch} x {crop} px"
+            case = _case(what, ways, work, repeats, ceilings, IN_A_ROW[device])
             pairs = ShakePairs(
                 photos, SHIPPED.blur, crop_px=crop, batch_images=batch, steps=repeats, seed=0
             )
             made = [seconds(partial(pairs.__getitem__, i)) for i in range(repeats)]
             cases.append(case | {"batch_s": round(statistics.median(made), 5)})
         for width, height in frames:
-            x = torch.rand(1, 3, height, width)
-            ways = [restoration(MIMOUNet(**size), x, ours) for ours in (False, True)]
+            x = torch.rand(1, 3, height, width, device=device)
+            ways = [restoration(MIMOUNet(**size).to(device), x, ours) for ours in (False, True)]
             work = gflop(MIMOUNet(**size), x)
             what = f"restore {name} {width} x {height}"
-            cases.append(_case(what, ways, work, max(1, repeats // 2), ceilings))
+            few = max(1, repeats // 2)
+            cases.append(_case(what, ways, work, few, ceilings, IN_A_ROW[device]))
     return {
         "versions": record.versions(),
         "hardware": record.hardware(),
@@ -69,10 +76,11 @@ def step(
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         blurred = blurred.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+    model = torch.compile(net) if ours and blurred.is_cuda else net
 
     def run() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=ours):
-            restored = net(blurred)
+        with torch.autocast(blurred.device.type, torch.bfloat16, enabled=ours):
+            restored = model(blurred)
         total_loss(restored, pyramid(sharp)).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -89,7 +97,7 @@ def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[]
 
     @torch.inference_mode()
     def run() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=ours):
+        with torch.autocast(blurred.device.type, torch.bfloat16, enabled=ours):
             net(blurred)
 
     return run
@@ -102,26 +110,35 @@ def gflop(net: MIMOUNet, x: torch.Tensor) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def ceiling_gflops(dtype: torch.dtype, side: int = 2048) -> float:
-    """What this machine's matrix multiplication reaches in a number format, the best of five."""
-    a, b = torch.rand(side, side).to(dtype), torch.rand(side, side).to(dtype)
+def ceiling_gflops(dtype: torch.dtype, device: str = "cpu") -> float:
+    """What the device's matrix multiplication reaches in a number format, the best of five."""
+    side = 2048 if device == "cpu" else 8192
+    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     a @ b
     return round(2 * side**3 / min(seconds(lambda: a @ b) for _ in range(5)) / 1e9, 1)
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Of one run, by the clock on the wall."""
+def seconds(run: Callable[[], object], times: int = 1) -> float:
+    """Of one run out of `times` in a row, by the clock on the wall; a GPU's work is waited for."""
     started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+    for _ in range(times):
+        run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - started) / times
 
 
 def _case(
-    what: str, ways: list[Callable[[], None]], work: float, repeats: int, ceilings: dict
+    what: str,
+    ways: list[Callable[[], None]],
+    work: float,
+    repeats: int,
+    ceilings: dict,
+    in_a_row: int = 1,
 ) -> dict:
     for run in ways:
-        run()  # memory and kernels are made ready
-    times = [[seconds(run) for run in ways] for _ in range(repeats)]
+        seconds(run)  # memory and kernels are made ready
+    times = [[seconds(run, in_a_row) for run in ways] for _ in range(repeats)]
     plain, ours = (statistics.median(t) for t in zip(*times, strict=True))
     ratios = sorted(t[0] / t[1] for t in times)
     return {

@@ -252,16 +252,22 @@ class Bench:
 
     repeats: int = 5
     """Runs of each; the median counts."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What to time: the processor, or a GPU."""
     json: Path | None = None
     """Write the times here."""
 
     def run(self) -> int:
         """Time and print."""
+        import torch
+
         from mimo import bench
 
         at_least(1, repeats=self.repeats)
         check_target(self.json)
-        result = bench.bench(self.repeats)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: PyTorch finds no GPU here")
+        result = bench.bench(self.repeats, device=self.device)
         if self.json is not None:
             bench.write(self.json, result, " ".join(["python -m mimo", *sys.argv[1:]]))
         print(*bench.report(result), sep="\n")

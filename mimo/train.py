@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import sys
 import time
 import zlib
@@ -163,6 +164,10 @@ def train(
         }
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu:  # its small operations are run together; here, on a CPU, that takes a compiler
+        model = torch.compile(model)
+        torch.backends.cudnn.benchmark = True
     kept: MIMOUNet = average.to(accelerator.device).module  # type: ignore[assignment]
 
     def save() -> None:
@@ -172,7 +177,8 @@ def train(
 
     # Workers prepare whole batches; each process asks for its own part of the same global batch.
     rest = Subset(pairs, range(state["step"], config.steps))
-    loader = DataLoader(rest, batch_size=None, num_workers=config.workers)
+    workers = min(config.workers, (os.cpu_count() or 1) - 1)
+    loader = DataLoader(rest, batch_size=None, num_workers=workers, pin_memory=on_gpu)
     bar = tqdm(
         loader,
         "train",
@@ -186,8 +192,10 @@ def train(
         # Dropout too follows from seed, step and process: a resumed run drops the same channels.
         rank = accelerator.process_index
         torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
-        blurred = blurred.to(accelerator.device, memory_format=torch.channels_last)
-        targets = pyramid(sharp.to(accelerator.device))
+        blurred = blurred.to(
+            accelerator.device, non_blocking=True, memory_format=torch.channels_last
+        )
+        targets = pyramid(sharp.to(accelerator.device, non_blocking=True))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state["step"], config)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):

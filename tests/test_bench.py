@@ -48,7 +48,7 @@ def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys)
     assert 0 < train["batch_s"] < 10 and "batch_s" not in restore
     once = bench.gflop(MIMOUNet(**SMALL["tiny"]), torch.empty(1, 3, 32, 64))
     assert restore["gflop_per_s"] * restore["ours_s"] == pytest.approx(once, rel=0.1)
-    monkeypatch.setattr(bench, "bench", lambda repeats: few)
+    monkeypatch.setattr(bench, "bench", lambda repeats, device: few)
     assert main(["bench", "--json", str(tmp_path / "b.json")]) == 0
     written = json.loads((tmp_path / "b.json").read_text())
     assert [c["what"] for c in written["cases"]] == [
@@ -58,14 +58,16 @@ def test_the_command_prints_and_writes_every_case(tmp_path, monkeypatch, capsys)
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["bench", "--repeats", "0"]) == 2
     assert main(["bench", "--json", str(tmp_path)]) == 2
+    assert main(["bench", "--device", "cuda"]) == 2 or torch.cuda.is_available()
 
 
-def test_the_recorded_run_is_one_of_the_command_as_it_stands():
-    recorded = json.loads((DATA / "runs/bench/cpu.json").read_text())
+@pytest.mark.parametrize(("name", "device"), [("cpu", "cpu"), ("h100", "cuda")])
+def test_the_recorded_run_is_one_of_the_command_as_it_stands(name, device):
+    recorded = json.loads((DATA / f"runs/bench/{name}.json").read_text())
     assert not recorded["git"]["dirty"]
     wanted = []
     for net in bench.NETS:
-        wanted += [f"train {net} {bench.BATCH_PX // c**2} x {c} px" for c in bench.CROPS_PX]
+        wanted += [f"train {net} {bench.BATCH_PX[device] // c**2} x {c} px" for c in bench.CROPS_PX]
         wanted += [f"restore {net} {width} x {height}" for width, height in bench.FRAMES]
     assert [c["what"] for c in recorded["cases"]] == wanted
     for c in recorded["cases"]:
