@@ -1,8 +1,7 @@
 """How fast: a training step and a restoration, done plainly and done our way, side by side.
 
-Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last,
-and a step on a GPU compiled. Runs of the two take turns, so that a machine that slows down slows
-both; each time is a median.
+Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last.
+Runs of the two take turns, so that a machine that slows down slows both; each time is a median.
 """
 
 import statistics
@@ -76,11 +75,10 @@ def step(
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         blurred = blurred.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
-    model = torch.compile(net) if ours and blurred.is_cuda else net
 
     def run() -> None:
         with torch.autocast(blurred.device.type, torch.bfloat16, enabled=ours):
-            restored = model(blurred)
+            restored = net(blurred)
         total_loss(restored, pyramid(sharp)).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
