@@ -120,6 +120,11 @@ class ShakePairs(Dataset):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step."""
+        return self.shaken(*self.drawn(step))
+
+    def drawn(self, step: int) -> tuple[Tensor, ...]:
+        """All that is drawn for the batch of a step: windows of photos (bytes, b h w 3), kernels,
+        noise, its strength, the gain of highlights, and which crops are left still."""
         rng = np.random.default_rng([self.seed, step])
         n, c, draw = self.batch_images, self.crop_px, self.config
         windows = np.stack([self._window(rng) for _ in range(n)])
@@ -131,18 +136,30 @@ class ShakePairs(Dataset):
         shot_noise = rng.uniform(*draw.shot_noise, n)
         gain = rng.uniform(*draw.highlight_gain, n)
         noise = rng.standard_normal((n, 3, c, c), dtype=np.float32)
+        still = rng.random(n) < draw.still_share
         mine = slice(self.rank, None, self.processes)
-        stored = torch.from_numpy(windows[mine]).permute(0, 3, 1, 2).float() / 255
-        kernel = torch.from_numpy(blur.kernels(path[mine], self.side_px)).float()
-        blurred = blur.shake(
-            stored,
-            kernel,
+        return (
+            torch.from_numpy(windows[mine]),
+            torch.from_numpy(blur.kernels(path[mine], self.side_px)).float(),
             torch.from_numpy(noise[mine]),
             torch.from_numpy(shot_noise[mine]).float(),
             torch.from_numpy(gain[mine]).float(),
+            torch.from_numpy(still[mine]),
         )
+
+    def shaken(
+        self,
+        windows: Tensor,
+        kernel: Tensor,
+        noise: Tensor,
+        shot_noise: Tensor,
+        gain: Tensor,
+        still: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """A batch from what was drawn for it, on whatever device that is."""
+        stored = windows.permute(0, 3, 1, 2).float() / 255
         sharp = blur.crop_middle(stored, (self.side_px - 1) // 2)
-        still = torch.from_numpy(rng.random(n)[mine] < self.config.still_share)
+        blurred = blur.shake(stored, kernel, noise, shot_noise, gain)
         return torch.where(still[:, None, None, None], sharp, blurred), sharp
 
     def _window(self, rng: np.random.Generator) -> Photo:
@@ -155,6 +172,21 @@ class ShakePairs(Dataset):
         x = np.clip(column * TILE_PX + jitter[1] - w // 2, 0, photo.shape[1] - w)
         window = np.rot90(photo[y : y + w, x : x + w], int(rng.integers(4)))
         return window[:, ::-1] if rng.integers(2) else window
+
+
+class Drawn(Dataset):
+    """The batches of `pairs` as they are drawn: a GPU shakes them faster than a processor."""
+
+    def __init__(self, pairs: ShakePairs):
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return len(self.pairs)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, ...]:
+        """What is drawn for a step."""
+        return self.pairs.drawn(step)
 
 
 @dataclass(frozen=True)

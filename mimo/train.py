@@ -1,11 +1,13 @@
 """The training loop: one step after the other, exactly resumable, everything in sight."""
 
+import copy
 import hashlib
 import math
 import os
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,20 +15,20 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from mimo import record, testset, weights
 from mimo.ablations import FREQUENCY, VARIANTS
 from mimo.config import InputError, TrainConfig
-from mimo.data import ShakePairs, halved, listing_hash, photo_paths, read_photo, window_px
+from mimo.data import Drawn, ShakePairs, halved, listing_hash, photo_paths, read_photo, window_px
 from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
 from mimo.metrics import PROTOCOLS
 from mimo.network import MIMOUNet
 from mimo.packing import FramePairs, part_of, test_pairs
+from mimo.replay import Replayed
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -137,10 +139,12 @@ def train(
     sharing = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs, source, config = training_pairs(config, seed, folder, **sharing)
 
+    on_gpu = accelerator.device.type == "cuda"
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = getattr(torch.optim, config.optimizer)(net.parameters(), lr=config.lr)
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    kept = copy.deepcopy(net)  # the average of the weights
+    capturable = {"capturable": True} if on_gpu else {}
+    optimizer = getattr(torch.optim, config.optimizer)(net.parameters(), lr=config.lr, **capturable)
     state: dict[str, Any] = {
         "identity": {"config": asdict(config), "seed": seed},
         "step": 0,
@@ -157,49 +161,32 @@ def train(
             raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
-        average.load_state_dict(saved["average"])
+        kept.load_state_dict(saved["average"])
         state |= {
             k: saved[k]
             for k in ("step", "images_seen", "wall_s", "started", "git", "metrics", "images")
         }
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
-    on_gpu = accelerator.device.type == "cuda"
-    if on_gpu:  # its small operations are run together; here, on a CPU, that takes a compiler
+    kept.to(accelerator.device)
+    rate = torch.zeros((), device=accelerator.device)
+    if on_gpu:
         model = torch.compile(model)
         torch.backends.cudnn.benchmark = True
-    kept: MIMOUNet = average.to(accelerator.device).module  # type: ignore[assignment]
+        for group in optimizer.param_groups:
+            group["lr"] = rate
 
     def save() -> None:
         state["wall_s"] = wall_before_s + time.monotonic() - started
-        tensors = {"net": net, "optimizer": optimizer, "average": average}
+        tensors = {"net": net, "optimizer": optimizer, "average": kept}
         record.write_state(state_path, state | {k: v.state_dict() for k, v in tensors.items()})
 
-    # Workers prepare whole batches; each process asks for its own part of the same global batch.
-    rest = Subset(pairs, range(state["step"], config.steps))
-    workers = min(config.workers, (os.cpu_count() or 1) - 1)
-    loader = DataLoader(rest, batch_size=None, num_workers=workers, pin_memory=on_gpu)
-    bar = tqdm(
-        loader,
-        "train",
-        config.steps,
-        initial=state["step"],
-        disable=not (progress and accelerator.is_main_process),
-    )
-    saved_at = time.monotonic()
-    model.train()
-    for blurred, sharp in bar:
-        # Dropout too follows from seed, step and process: a resumed run drops the same channels.
-        rank = accelerator.process_index
-        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
-        blurred = blurred.to(
-            accelerator.device, non_blocking=True, memory_format=torch.channels_last
-        )
-        targets = pyramid(sharp.to(accelerator.device, non_blocking=True))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(state["step"], config)
+    def update(*batch: Tensor) -> Tensor:
+        """One step of the optimiser; returns the two losses."""
+        blurred, sharp = shaken(*batch)
+        targets = pyramid(sharp)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):
-            restored = model(blurred)
+            restored = model(blurred.contiguous(memory_format=torch.channels_last))
         content = content_loss(restored, targets)
         # Not computed where it has no weight: it costs time.
         weight = config.frequency_weight
@@ -211,19 +198,50 @@ def train(
             accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        average.update_parameters(net)
+        with torch.no_grad():
+            news = 1 - config.ema_decay if state["step"] else 1.0
+            torch._foreach_lerp_(list(kept.parameters()), list(net.parameters()), news)
+        return torch.stack([content.detach(), frequency.detach()])
+
+    # Workers prepare whole batches; each process asks for its own part of the same global batch.
+    # A GPU shakes the photos itself, and replays its steps.
+    batches: Dataset = pairs
+    shaken: Callable[..., tuple[Tensor, ...]] = lambda *pair: pair  # noqa: E731
+    if on_gpu and isinstance(pairs, ShakePairs):
+        batches, shaken = Drawn(pairs), pairs.shaken
+    take_step = Replayed(update) if on_gpu and accelerator.num_processes == 1 else update
+    workers = min(config.workers, (os.cpu_count() or 1) - 1)
+    rest = Subset(batches, range(state["step"], config.steps))
+    loader = DataLoader(rest, batch_size=None, num_workers=workers, pin_memory=on_gpu)
+    bar = tqdm(
+        loader,
+        "train",
+        config.steps,
+        initial=state["step"],
+        disable=not (progress and accelerator.is_main_process),
+    )
+    saved_at = time.monotonic()
+    model.train()
+    for batch in bar:
+        # Dropout too follows from seed, step and process: a resumed run drops the same channels.
+        rank = accelerator.process_index
+        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
+        rate.fill_(learning_rate(state["step"], config))
+        if not on_gpu:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(state["step"], config)
+        losses = take_step(*(b.to(accelerator.device, non_blocking=True) for b in batch))
         state["images_seen"] += pairs.images(state["step"])
         state["step"] += 1
 
         step = state["step"]
         if step % config.log_steps == 0 or step == config.steps:
-            losses = torch.stack([content.detach(), frequency.detach()])
             losses = accelerator.reduce(losses, "mean")  # type: ignore[assignment]
             row = {
                 "step": step,
                 "content": round(losses[0].item(), 6),
                 "frequency": round(losses[1].item(), 6),
-                "lr": round(optimizer.param_groups[0]["lr"], 9),
+                "lr": round(float(optimizer.param_groups[0]["lr"]), 9),
             }
             if not math.isfinite(row["content"]):
                 raise InputError(
