@@ -33,7 +33,7 @@ class Restore:
     output: Annotated[Path, arg(aliases=["-o"])]
     """A file name whose ending chooses the format, or a folder."""
     model: str = "tiny"
-    """Shipped weights (small, tiny), a .safetensors file, or the authors' .pkl."""
+    """Shipped weights (tiny, small, large), a .safetensors file, or the authors' .pkl."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     tile_px: int | None = None
@@ -118,7 +118,7 @@ class Evaluate:
     """Restore a test set and print the gain over the blurred photos with its interval."""
 
     model: Positional[str]
-    """Shipped weights (small, tiny), a .safetensors file, the authors' .pkl, or a classical
+    """Shipped weights (tiny, small, large), a .safetensors file, the authors' .pkl, or a classical
     method (wiener, richardson-lucy, unsharp)."""
     data: Positional[Literal["test", "shake", "rotation", "panorama", "frames", "validation"]] = (
         "test"

@@ -64,9 +64,10 @@ def our_name(authors_name: str) -> str:
 def load(name_or_path: str | Path, device: str | torch.device | None = None) -> MIMOUNet:
     """A trained network, in eval mode.
 
-    name_or_path: the name of shipped weights (`small`, `tiny`), one of our `.safetensors` files, or
-    a checkpoint of the authors (`MIMO-UNet.pkl`, `MIMO-UNetPlus.pkl`), which is read without
-    running any code that it may carry. Width and depth are read off the tensors.
+    name_or_path: the name of shipped weights (`tiny`, `small`, or `large`, which is MIMO-UNet at
+    its own size), one of our `.safetensors` files, or a checkpoint of the authors
+    (`MIMO-UNet.pkl`, `MIMO-UNetPlus.pkl`), which is read without running any code that it may
+    carry. Width and depth are read off the tensors.
     device: where to put it; the GPU, if there is one, by default.
 
     Raises InputError for a file that is missing or holds something else.

@@ -11,6 +11,7 @@ from mimo import blur
 from mimo.config import BlurConfig, InputError
 from mimo.data import (
     BANDS_PX,
+    Drawn,
     ShakePairs,
     halved,
     listing_hash,
@@ -36,6 +37,13 @@ def test_a_batch_follows_from_seed_and_step():
         assert torch.equal(one, two)
     assert not torch.equal(first[3][1], first[4][1])
     assert not torch.equal(first[3][1], other[3][1])
+
+
+def test_what_is_drawn_is_shaken_later_as_it_would_be_at_once():
+    at_once, drawn = pairs(), Drawn(pairs())
+    assert len(drawn) == len(at_once) and drawn[3][0].dtype == torch.uint8
+    for one, two in zip(at_once[3], at_once.shaken(*drawn[3]), strict=True):
+        assert torch.equal(one, two)
 
 
 def test_processes_share_one_global_batch():

@@ -27,14 +27,16 @@ def test_our_own_files_come_back_as_they_were(tmp_path):
 
 
 def test_shipped_weights_have_a_name_and_stay_small():
-    files = sorted(weights.TRAINED.glob("*.safetensors"))
-    assert {f.stem: f.stat().st_size < 5e6 for f in files} == {"small": True, "tiny": True}
-    assert (weights.TRAINED / "tiny.safetensors").stat().st_size < 1e6
-    assert load("small", "cpu").config == {"width": 16, "res_blocks": 4, "aff_dropout": 0.0}
-    assert load("tiny", "cpu").config == {"width": 8, "res_blocks": 1, "aff_dropout": 0.0}
+    sizes = {"tiny": (8, 1, 1e6), "small": (16, 4, 5e6), "large": (32, 8, 28e6)}
+    assert {file.stem for file in weights.TRAINED.glob("*.safetensors")} == set(sizes)
+    for name, (width, res_blocks, most_bytes) in sizes.items():
+        assert (weights.TRAINED / f"{name}.safetensors").stat().st_size < most_bytes
+        net = load(name, "cpu")
+        assert net.config == {"width": width, "res_blocks": res_blocks, "aff_dropout": 0.0}
+    assert sum(p.numel() for p in net.parameters()) == 6_807_171  # large is MIMO-UNet
 
 
-@pytest.mark.parametrize("name", ["small", "tiny"])
+@pytest.mark.parametrize("name", ["large", "small", "tiny"])
 def test_the_shipped_weights_are_those_of_the_record(name):
     run = read_json(DATA / "runs" / "weights" / f"{name}-seed0" / "run.json")
     digest = hashlib.sha256((weights.TRAINED / f"{name}.safetensors").read_bytes()).hexdigest()
