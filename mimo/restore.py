@@ -15,28 +15,42 @@ from mimo.config import InputError
 from mimo.network import MIMOUNet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-LARGE_PX = 2048  # larger photos are restored in tiles, to spare memory
+MEMORY_BYTES = 6e9  # photos that need more are restored in tiles
+PIXEL_BYTES = 105  # for each pixel and channel of scale 1, at the peak; book/inference.md measures
 
 
 def restore(
-    image: np.ndarray, net: MIMOUNet, *, tile_px: int | None = None, ensemble: int = 1
+    image: np.ndarray,
+    net: MIMOUNet,
+    *,
+    tile_px: int | None = None,
+    ensemble: int = 1,
+    bfloat16: bool = False,
 ) -> np.ndarray:
     """A photo, deblurred: same size, same type.
 
     image: h x w x 3, of any size from 1 x 1 up; uint8, or float in [0, 1].
     tile_px: restore squares of this side, one after the other. The result is that of the whole
     photo, since each square is given as much around it as the network can see. By default, photos
-    beyond 2048 pixels are tiled.
+    for which the network would need more than 6 GB of memory are tiled.
     ensemble: 4 restores the photo in four rotations and takes the mean, which is how MIMO-UNet++
     comes from MIMO-UNet+; 1 does not.
+    bfloat16: multiply in half precision, several times as fast where the hardware can; what it
+    changes lies near the rounding to bytes.
 
     Raises ValueError for another shape, type, tile or ensemble.
     """
-    return restore_scales(image, net, tile_px=tile_px, ensemble=ensemble)[0]
+    how: dict[str, Any] = {"tile_px": tile_px, "ensemble": ensemble, "bfloat16": bfloat16}
+    return restore_scales(image, net, **how)[0]
 
 
 def restore_scales(
-    image: np.ndarray, net: MIMOUNet, *, tile_px: int | None = None, ensemble: int = 1
+    image: np.ndarray,
+    net: MIMOUNet,
+    *,
+    tile_px: int | None = None,
+    ensemble: int = 1,
+    bfloat16: bool = False,
 ) -> list[np.ndarray]:
     """All outputs (three in MIMO-UNet), at full, half and quarter size (rounded up).
 
@@ -56,7 +70,7 @@ def restore_scales(
     x = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 1)
     x = np.pad(x, ((0, -height % 4), (0, -width % 4), (0, 0)), mode="symmetric")
 
-    turned = [_tiled(np.rot90(x, turn), net, tile_px) for turn in range(ensemble)]
+    turned = [_tiled(np.rot90(x, turn), net, tile_px, bfloat16) for turn in range(ensemble)]
     restored = []
     for k in range(len(net.OUTPUTS)):
         mean = np.mean([np.rot90(out[k], -turn) for turn, out in enumerate(turned)], axis=0)
@@ -73,19 +87,32 @@ def receptive_px(net: MIMOUNet) -> int:
     return 17 + 28 * net.config["res_blocks"]
 
 
-def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None) -> list[np.ndarray]:
+def default_tile_px(net: MIMOUNet, height: int, width: int) -> int:
+    """Side of the tiles for a photo: all of it, or as much as `MEMORY_BYTES` hold."""
+    pixels = MEMORY_BYTES / (PIXEL_BYTES * net.config["width"])
+    if height * width <= pixels:
+        return max(height, width)
+    return max(256, int(pixels**0.5) - 2 * overlap_px(net))
+
+
+def overlap_px(net: MIMOUNet) -> int:
+    """What a tile is given on each side: all that its pixels see, in the network's grid of 4."""
+    return -(-receptive_px(net) // 4) * 4
+
+
+def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None, bfloat16: bool) -> list[np.ndarray]:
     """The float outputs for `x`, whose sides are multiples of 4."""
     height, width = x.shape[:2]
     if tile_px is None:
-        tile_px = LARGE_PX
+        tile_px = default_tile_px(net, height, width)
     tile = tile_px // 4 * 4  # the network's grid: every fourth pixel is one at quarter size
-    halo = -(-receptive_px(net) // 4) * 4
+    halo = overlap_px(net)
     out = [np.empty((height >> k, width >> k, 3), np.float32) for k in range(len(net.OUTPUTS))]
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             bottom, right = min(top + tile, height), min(left + tile, width)
             y, x0 = max(top - halo, 0), max(left - halo, 0)
-            parts = _run(x[y : bottom + halo, x0 : right + halo], net)
+            parts = _run(x[y : bottom + halo, x0 : right + halo], net, bfloat16)
             for k, part in enumerate(parts):
                 inside = np.s_[
                     (top - y) >> k : (bottom - y) >> k, (left - x0) >> k : (right - x0) >> k
@@ -95,10 +122,12 @@ def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None) -> list[np.ndarray
 
 
 @torch.inference_mode()
-def _run(x: np.ndarray, net: MIMOUNet) -> list[np.ndarray]:
-    weight = next(net.parameters())
-    batch = torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]
-    return [r[0].permute(1, 2, 0).cpu().numpy() for r in net(batch.to(weight.device))]
+def _run(x: np.ndarray, net: MIMOUNet, bfloat16: bool) -> list[np.ndarray]:
+    device = next(net.parameters()).device
+    batch = torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]  # channels last
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        restored = net(batch.to(device))
+    return [r[0].permute(1, 2, 0).float().cpu().numpy() for r in restored]
 
 
 def read_image(path: Path) -> PILImage.Image:

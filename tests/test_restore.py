@@ -1,5 +1,7 @@
 """Restoring: any size, exact tiles, the rotation ensemble, any image file."""
 
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from mimo import MIMOUNet, restore
+from mimo import MIMOUNet, load, restore
+from mimo.__main__ import main
 from mimo.config import InputError
-from mimo.restore import read_image, restore_files, restore_image, restore_scales
+from mimo.data import photo_paths, read_photo
+from mimo.restore import default_tile_px, read_image, restore_files, restore_image, restore_scales
 
 torch.manual_seed(0)
 NET = MIMOUNet(8, 1).eval()
@@ -44,6 +48,33 @@ def test_tiles_give_the_whole(tile_px):
         restore_scales(image, NET), restore_scales(image, NET, tile_px=tile_px), strict=True
     ):
         assert abs(whole - tiled).max() < 1e-5
+
+
+def test_a_photo_is_tiled_where_the_network_would_need_too_much_memory(monkeypatch):
+    full_hd = default_tile_px(MIMOUNet(32, 1), 1080, 1920)
+    assert 256 < full_hd < 1920 and default_tile_px(MIMOUNet(32, 8), 1080, 1920) < full_hd
+    assert default_tile_px(NET, 1080, 1920) == default_tile_px(MIMOUNet(32, 8), 720, 1920) == 1920
+    assert default_tile_px(MIMOUNet(256, 20), 4000, 6000) == 256
+    image, ran = RNG.random((300, 400, 3)).astype(np.float32), []
+    whole = restore(image, NET)
+    monkeypatch.setattr(sys.modules["mimo.restore"], "MEMORY_BYTES", 200 * 200 * 8 * 105)
+    hook = NET.register_forward_hook(lambda _net, inputs, _out: ran.append(inputs[0].shape))
+    tiled = restore(image, NET)
+    hook.remove()
+    assert len(ran) > 1 and max(s[-1] * s[-2] for s in ran) <= (256 + 2 * 48) ** 2
+    assert abs(tiled - whole).max() < 1e-5
+
+
+def test_half_precision_is_near_and_not_the_same(tmp_path):
+    image = read_photo(photo_paths("test")[0])[:200, :256]
+    PILImage.fromarray(image).save(tmp_path / "a.png")
+    net = load("small", "cpu")
+    exact, near = (restore(image / 255, net, bfloat16=fast) for fast in (False, True))
+    assert 0 < abs(exact - near).max() < 0.02 and abs(exact - near).mean() < 0.0005
+    assert abs(exact - image / 255).mean() > 4 * abs(exact - near).mean()  # what the network does
+    words = ["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "--model", "small"]
+    assert main([*words, "--bfloat16"]) == 0
+    assert np.array_equal(read_photo(tmp_path / "b.png"), restore(image, net, bfloat16=True))
 
 
 def test_the_ensemble_turns_and_turns_back():
