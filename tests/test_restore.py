@@ -57,7 +57,7 @@ def test_a_photo_is_tiled_where_the_network_would_need_too_much_memory(monkeypat
     assert default_tile_px(MIMOUNet(256, 20), 4000, 6000) == 256
     image, ran = RNG.random((300, 400, 3)).astype(np.float32), []
     whole = restore(image, NET)
-    monkeypatch.setattr(sys.modules["mimo.restore"], "MEMORY_BYTES", 200 * 200 * 8 * 105)
+    monkeypatch.setattr(sys.modules["mimo.restore"], "MEMORY_BYTES", 200 * 200 * 8 * 120)
     hook = NET.register_forward_hook(lambda _net, inputs, _out: ran.append(inputs[0].shape))
     tiled = restore(image, NET)
     hook.remove()
