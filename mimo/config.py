@@ -124,7 +124,7 @@ PRESETS = {
             lr=2e-3,
             workers=1,
         ),
-        cost="20 to 30 minutes of one CPU core, by machine",
+        cost="20 to 30 minutes of one CPU core and some of another",
         expect="+0.5 dB over the blurred photo on the shake test set",
     ),
     "small": Preset(
@@ -145,7 +145,7 @@ PRESETS = {
     ),
     "paper": Preset(
         PAPER,
-        cost="1,578,000 steps on GoPro; 4 to 10 days on one GPU, by public reports",
+        cost="1,578,000 steps on GoPro; days on one GPU",
         expect="31.73 dB in the paper; six public re-trainings gave 31.36 to 31.60",
     ),
     "paper-plus": Preset(

@@ -115,7 +115,8 @@ def train(
     every bit of the result follow from `config` and `seed`. With `resume`, a run that stopped goes
     on from its last saved state, or starts if there is none. Returns the record (`run.json`).
 
-    Raises InputError if `out` holds a run and `resume` is not asked for, or another run's state.
+    Raises InputError if `out` holds a finished run, another run's state, or an unfinished run where
+    `resume` is not asked for.
     """
     started = time.monotonic()
     state_path = out / "state.pt"
