@@ -1,5 +1,6 @@
 """Each link of the built book leads somewhere: inside it to a place that is there."""
 
+import re
 from urllib.parse import unquote, urlsplit
 
 import build
@@ -48,6 +49,13 @@ def test_links_inside_the_book_lead_to_a_place(html, pages, page):
     path = (html / f"{page}.html").resolve()
     assert len(pages[path][0]) > len(PAGES)  # the list of chapters at least
     assert broken(pages, path)[0] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_reference_was_left_as_it_was_typed(html, page):
+    """What a cell prints is not read for references: there they would stand as `{ref}`."""
+    text = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser").get_text()
+    assert re.findall(r"\{(?:ref|numref|eq|cite)\}", text) == []
 
 
 def test_links_out_of_the_book_are_the_known_ones(pages):
