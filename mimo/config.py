@@ -135,17 +135,17 @@ PRESETS = {
             steps=11_000,
             lr=1.5e-3,
         ),
-        cost="3 minutes of an H100, or about 3 hours of 2 CPU cores",
+        cost="2.8 minutes of an H100, or about 3 hours of 2 CPU cores",
         expect="+0.9 dB over the blurred photo on the shake test set",
     ),
     "large": Preset(
         replace(ON_GPU, batch_images_global=16, steps=18_500, lr=6e-4),
-        cost="5.5 minutes of an H100, or about 12 hours of 2 CPU cores",
+        cost="5.4 minutes of an H100, or about 12 hours of 2 CPU cores",
         expect="+1.2 dB over the blurred photo on the shake test set",
     ),
     "paper": Preset(
         PAPER,
-        cost="1,578,000 steps on GoPro; days on one GPU",
+        cost="1,578,000 steps on GoPro",
         expect="31.73 dB in the paper; six public re-trainings gave 31.36 to 31.60",
     ),
     "paper-plus": Preset(

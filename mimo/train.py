@@ -170,12 +170,11 @@ def train(
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
     kept.to(accelerator.device)
-    rate = torch.zeros((), device=accelerator.device)
     if on_gpu:
         model = torch.compile(model)
         torch.backends.cudnn.benchmark = True
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for group in optimizer.param_groups:  # a tensor, which a replayed step reads anew
+            group["lr"] = torch.zeros((), device=accelerator.device)
 
     def save() -> None:
         state["wall_s"] = wall_before_s + time.monotonic() - started
@@ -199,7 +198,7 @@ def train(
             accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
+        with torch.no_grad():  # not PyTorch's AveragedModel, which no recording can hold
             news = 1 - config.ema_decay if state["step"] else 1.0
             torch._foreach_lerp_(list(kept.parameters()), list(net.parameters()), news)
         return torch.stack([content.detach(), frequency.detach()])
@@ -227,10 +226,9 @@ def train(
         # Dropout too follows from seed, step and process: a resumed run drops the same channels.
         rank = accelerator.process_index
         torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
-        rate.fill_(learning_rate(state["step"], config))
-        if not on_gpu:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(state["step"], config)
+        rate = learning_rate(state["step"], config)
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"].fill_(rate) if on_gpu else rate
         losses = take_step(*(b.to(accelerator.device, non_blocking=True) for b in batch))
         state["images_seen"] += pairs.images(state["step"])
         state["step"] += 1

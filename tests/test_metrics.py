@@ -1,5 +1,7 @@
 """Metrics against known values, and intervals that hold what they promise."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -80,6 +82,28 @@ def test_protocols_differ_by_what_a_file_of_bytes_would_lose():
     assert psnr["authors", 0.49] == pytest.approx(20 * np.log10(255 / 0.49), abs=0.01)
     assert psnr["bytes", 0.49] == float("inf")
     assert psnr["bytes", 0.51] == pytest.approx(20 * np.log10(255), abs=0.01)
+
+
+def test_few_restored_photos_wait_to_be_judged(monkeypatch):
+    """On a GPU photos are restored faster than judged, and a large test set would fill memory."""
+    grey = np.full((16, 16, 3), 127, np.uint8)
+    pairs = [Pair(str(i), "a", "shake", 1.0, grey, grey, np.ones((1, 1))) for i in range(60)]
+    waiting, most = set(), []
+
+    def judge(pair, restored, protocol):
+        time.sleep(0.01)
+        waiting.discard(pair.name)
+        return {"name": pair.name}
+
+    def restored(pair):
+        waiting.add(pair.name)
+        most.append(len(waiting))
+        return GREY
+
+    monkeypatch.setattr("mimo.evaluate._row", judge)
+    monkeypatch.setattr("mimo.evaluate.AHEAD", 3)
+    assert [row["name"] for row in evaluate(restored, pairs)] == [pair.name for pair in pairs]
+    assert 1 < max(most) <= 4
 
 
 def test_images_of_one_scene_count_once():

@@ -42,6 +42,8 @@ def test_the_shipped_weights_are_those_of_the_record(name):
     digest = hashlib.sha256((weights.TRAINED / f"{name}.safetensors").read_bytes()).hexdigest()
     assert run["weights_sha256"] == digest and not run["git"]["dirty"]
     assert run["config"] == json.loads(json.dumps(asdict(PRESETS[name].config)))
+    assert f"{run['result']['gain_db']['mean']:+.1f} dB" in PRESETS[name].expect
+    assert name == "tiny" or f"{run['wall_s'] / 60:.1f} minutes" in PRESETS[name].cost
 
 
 def test_a_bare_state_dict_of_the_authors_loads_too(tmp_path):
