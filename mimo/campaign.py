@@ -113,8 +113,8 @@ def records(campaign: str) -> list[dict]:
 def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
-    On the machine and with the versions of the record, every logged loss and every result must be
-    the same; elsewhere the results within 0.1 dB. Raises InputError if they are not.
+    On the processor and with the versions of the record, every logged loss and every result must be
+    the same; elsewhere, and on a GPU, the results within 0.1 dB. Raises InputError if they are not.
     """
     rows = CAMPAIGNS[campaign]
     done = [
@@ -139,6 +139,7 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
         again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
         metrics = record.read_rows(Path(scratch) / "run" / "metrics.csv")
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
+    here = here and "gpu" not in recorded["hardware"]  # where sums are not always in one order
     name = f"{campaign} {pair[0]} seed {pair[1]}"
     difference = abs(again["result"]["psnr_db"]["mean"] - recorded["result"]["psnr_db"]["mean"])
     same = again["budgets"] == recorded["budgets"]

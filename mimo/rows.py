@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mimo.config import PAPER, SHIPPED, SHORT, BlurConfig, NetConfig, TrainConfig
+from mimo.config import PAPER, PRESETS, SHIPPED, SHORT, BlurConfig, NetConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,14 @@ def _long(base: TrainConfig, seeds: int) -> Rows:
     return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
 
 
+def _size(base: TrainConfig, seeds: int) -> Rows:
+    """The same rows in networks of the paper's size, 8 crops of 128 px a step: for a GPU."""
+    large = PRESETS["large"].config
+    base = replace(base, net=large.net, lr=large.lr, batch_images_global=8, crop_px=large.crop_px)
+    rows = _components(replace(base, workers=4), seeds)
+    return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
+
+
 def _pilot() -> Rows:
     """What the plan rests on: judged on validation photos, so that it gives no result away."""
     rows = _components(replace(ABLATION, lr=2e-3, test="validation"), seeds=3)
@@ -178,6 +186,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "ledger": _ledger(ABLATION, seeds=3),
     "depth": _depth(ABLATION, seeds=3),
     "long": _long(ABLATION, seeds=3),
+    "size": _size(ABLATION, seeds=3),
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),
@@ -257,5 +266,9 @@ CLAIMS: dict[str, list[Claim]] = {
     "long": [
         Claim("trained longer, MIMO-UNet beats the plain U-Net", "long/full", "long/unet", True),
         Claim("trained longer, with the same loss too", "long/full", "long/unet-msfr", True),
+    ],
+    "size": [
+        Claim("at its own size, MIMO-UNet beats the plain U-Net", "size/full", "size/unet", True),
+        Claim("at its own size, with the same loss too", "size/full", "size/unet-msfr", True),
     ],
 }
