@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jupytext
@@ -37,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Pages say that they run on one core. More threads than idle cores wait for each other most of
 # the time; who has many can set another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+CORES = min(os.cpu_count() or 1, 4)  # as many pages side by side; each takes up to 3 GB of memory
+CLOCK = "perf_counter"  # what a page that measures times has in it
 PROFILES = ("smoke", "cpu", "gpu")
 CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}
 
@@ -184,16 +187,17 @@ def kept(result: Path, key: str) -> bool:
 def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None:
     """Execute the pages that have changed, all or `only` some, and stage the results.
 
-    A page that fails does not stop the others; BuildError then reports all that failed.
+    Pages are executed side by side, but one that measures times by itself. A page that fails does
+    not stop the others; BuildError then reports all that failed.
     """
     stage(root)
     staged, results = root / "_build" / "book", root / "_build" / "executed"
-    parameters, stamp, failures = {"profile": profile}, fingerprint(root), []
-    # The status page reads the notebooks of all the others, so it comes after them.
-    for name in sorted(page_names(root), key=lambda name: name == STATUS):
+    parameters, stamp = {"profile": profile}, fingerprint(root)
+    failures: dict[str, str] = {}
+
+    def bring(name: str) -> None:
+        """Execute a page if that is needed, and stage its result."""
         path, result = source(root, name), results / f"{name}.ipynb"
-        if not has_code(read_page(path)) or (name == STATUS and failures):
-            continue
         if only is None or name in only:
             notebooks = staged.glob("*.ipynb") if name == STATUS else ()
             key = page_key(path, parameters, stamp, notebooks)
@@ -202,15 +206,25 @@ def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None
                 try:
                     execute_page(path, result, parameters, staged, key)
                 except BuildError as error:
-                    failures.append(str(error))
-                    continue
+                    failures[name] = str(error)
+                    return
             result.with_suffix(".running.ipynb").unlink(missing_ok=True)
         if result.exists():
             shutil.copy(result, staged)
         else:
-            failures.append(f"{path.name}: never executed; name it with --pages too")
+            failures[name] = f"{path.name}: never executed; name it with --pages too"
+
+    names = [name for name in page_names(root) if has_code(read_page(source(root, name)))]
+    alone = [name for name in names if CLOCK in source(root, name).read_text()]
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(bring, [name for name in names if name not in (*alone, STATUS)]))
+    for name in alone:
+        bring(name)
+    # The status page reads the notebooks of all the others, so it comes after them.
+    if STATUS in names and not failures:
+        bring(STATUS)
     if failures:
-        raise BuildError("\n".join(failures))
+        raise BuildError("\n".join(failures[name] for name in names if name in failures))
 
 
 def fetch_parts(root: Path) -> None:

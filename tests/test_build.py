@@ -117,6 +117,22 @@ def test_the_status_page_sees_every_other_page_and_follows_them(book):
     assert run_of(book, "status") != before
 
 
+def test_pages_run_side_by_side_but_one_that_measures_runs_alone(book, monkeypatch):
+    monkeypatch.setattr(build, "CORES", 2)
+    names = ("first", "second", "timed", "third")
+    pages = ", ".join(f"{{file: {name}}}" for name in names)
+    write(book, "book/_toc.yml", f"format: jb-book\nroot: index\nchapters: [{pages}]\n")
+    for name in names:
+        clock = "time.perf_counter()" if name == "timed" else "time.time()"
+        cell = f"import time\n\n{clock}\nprint(time.time())\ntime.sleep(3)\nprint(time.time())\n"
+        text = HEADER + f"# {name}\n\n" + PARAMETERS + f"```{{code-cell}} ipython3\n{cell}```\n"
+        write(book, f"book/{name}.md", text)
+    assert execute(book) == 0
+    times = {name: [float(t) for t in run_of(book, name).split()] for name in names}
+    assert times["first"][0] < times["second"][1] and times["second"][0] < times["first"][1]
+    assert times["timed"][0] > max(times[name][1] for name in names if name != "timed")
+
+
 def test_a_failing_page_is_named_and_the_good_one_kept(book, capfd):
     before = run_of(book)
     cell = "```{code-cell} ipython3\nwidth = 0\n1 / width\n```\n\n"

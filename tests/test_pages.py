@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import build
 import pytest
@@ -30,15 +31,29 @@ def installed(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module")
+def executions(request, tmp_path_factory, installed):
+    """The pages that are tested, each being executed with `smoke` in a folder of its own."""
+
+    def execute(name):
+        path = build.source(build.ROOT, name)
+        if not build.has_code(build.read_page(path)):
+            return build.read_page(path)
+        folder = tmp_path_factory.mktemp(name)
+        result = folder / "executed" / f"{name}.ipynb"
+        return build.execute_page(path, result, {"profile": "smoke"}, cwd=folder)
+
+    tested = (getattr(item, "callspec", None) for item in request.session.items)
+    names = dict.fromkeys(spec.params["page"] for spec in tested if spec and "page" in spec.params)
+    with ThreadPoolExecutor(build.CORES) as pool:
+        yield {name: pool.submit(execute, name) for name in names if name in PAGES}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.fixture(scope="module", params=PAGES)
-def page(request, tmp_path_factory, installed):
-    """A page, executed with the profile `smoke` in a folder of its own."""
-    path = build.source(build.ROOT, request.param)
-    if not build.has_code(build.read_page(path)):
-        return build.read_page(path)
-    folder = tmp_path_factory.mktemp(request.param)
-    result = folder / "executed" / f"{request.param}.ipynb"
-    return build.execute_page(path, result, {"profile": "smoke"}, cwd=folder)
+def page(request, executions):
+    """A page, executed."""
+    return executions[request.param].result()
 
 
 def code_cells(page):
