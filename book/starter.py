@@ -16,7 +16,11 @@ import nbformat
 from build import ROOT, page_names, read_page, source
 
 BOX = re.compile(r"```\{admonition\} Rebuild it: (.+)\n(?::class: .+\n)?\n*((?:.*\n)*?)```")
-TASK = "Fill in what raises `NotImplementedError`. The last cell says nothing if all is right."
+TASK = (
+    "Fill in what raises `NotImplementedError`. The last cell says nothing if all is right. "
+    "To compare, `copy_weights` gives your part the parameters of ours one by one, in the order in "
+    "which they were made: make them in the order of this list, or of the class's first lines."
+)
 
 
 def cells(page: nbformat.NotebookNode, tag: str) -> list[str]:

@@ -1,9 +1,10 @@
 // The network in the reader's browser, on a photo of the reader's: see mimo/widgets.py. compare.js,
 // whose slider shows the result, stands before this. All sizes and names are those of network.py.
 
-// What the worker runs, so that the page stays awake. It gets the weights once, then pixels.
+// What the worker runs, so that the page stays awake. It gets the weights once, then pixels and the
+// number of a network.
 function work() {
-  let weights, blocks, done, total;
+  let sent, current, weights, blocks, done, total;
 
   const map = (c, h, w) => ({ c, h, w, data: new Float32Array(c * h * w) });
   const tell = () => postMessage({ progress: ++done / total });
@@ -136,15 +137,25 @@ function work() {
     return add(b1, conv(d, "head.1"));
   }
 
+  // Weights are whole numbers of a step, which each row of a tensor's first axis has for itself.
+  function unpack(network) {
+    const { places, start } = sent.networks[network], steps = new Float32Array(sent.bytes, 0, start / 4);
+    ({ blocks } = sent.networks[network]);
+    weights = Object.fromEntries(Object.entries(places).map(([name, [first, at, ...shape]]) => {
+      const n = shape.reduce((p, m) => p * m, 1), whole = new Int8Array(sent.bytes, start + at, n);
+      const data = Float32Array.from(whole, (v, i) => v * steps[first + Math.floor(i * shape[0] / n)]);
+      return [name, { shape, data }];
+    }));
+    // Each convolution reports; two heads are not used.
+    total = Object.keys(weights).filter((name) => name.endsWith(".bias")).length - 2;
+  }
+
   onmessage = ({ data }) => {
-    if (data.places) {
-      ({ blocks } = data);
-      weights = Object.fromEntries(Object.entries(data.places).map(([name, [at, ...shape]]) => [
-        name, { shape, data: new Float32Array(data.bytes, 4 * at, shape.reduce((p, n) => p * n, 1)) }]));
-      // Each convolution reports; two heads are not used.
-      total = Object.keys(weights).filter((name) => name.endsWith(".bias")).length - 2;
+    if (data.networks) {
+      sent = data;
       return;
     }
+    if (data.network !== current) unpack(current = data.network);
     // Bytes r, g, b, a of w x h pixels, mirrored at the right and below to multiples of 4.
     const { pixels, w, h } = data, x = map(3, 4 * Math.ceil(h / 4), 4 * Math.ceil(w / 4));
     const mirror = (i, n) => (i < n ? i : Math.max(0, 2 * n - 1 - i));
@@ -168,7 +179,7 @@ function work() {
   };
 }
 
-const LONGEST_PX = 1024;  // of a photo's sides; about ten seconds of work
+const LONGEST_PX = 1024;  // of a photo's sides; about ten seconds of work for `tiny`
 
 function restore({ model, el }) {
   const root = el.appendChild(document.createElement("div"));
@@ -178,16 +189,19 @@ function restore({ model, el }) {
   root.innerHTML = `
     <label>A photo of yours: <input type="file" accept="image/*"></label>
     <button type="button">Try one of ours</button>
+    <label>Network: <select></select></label>
     <progress max="1" value="0" hidden aria-label="How far the network is"></progress>
     <output></output><div class="result"></div>`;
-  const [input, button, progress, output, result] =
-    ["input", "button", "progress", "output", ".result"].map((name) => root.querySelector(name));
+  const [input, button, select, progress, output, result] =
+    ["input", "button", "select", "progress", "output", ".result"].map((name) => root.querySelector(name));
+  model.get("networks").forEach(({ name }, i) => select.add(new Option(name, i)));
+  let last;  // the photo that was restored last
 
   const worker = new Worker(URL.createObjectURL(new Blob([`(${work})()`], { type: "text/javascript" })));
   const bytes = model.get("weights");
   worker.postMessage({
     bytes: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength),
-    places: model.get("places"), blocks: model.get("blocks"),
+    networks: model.get("networks"),
   });
 
   const draw = (pixels, w, h) => {
@@ -213,6 +227,7 @@ function restore({ model, el }) {
 
   async function run(file) {
     result.replaceChildren();
+    output.textContent = "";
     let photo;
     try {
       photo = await createImageBitmap(file);
@@ -220,13 +235,14 @@ function restore({ model, el }) {
       output.textContent = `${file.name ?? "This"}: not a photo that this browser can read.`;
       return;
     }
+    last = file;
     const shrink = Math.min(1, LONGEST_PX / Math.max(photo.width, photo.height));
     const [w, h] = [photo.width, photo.height].map((n) => Math.max(1, Math.round(n * shrink)));
     const context = Object.assign(document.createElement("canvas"), { width: w, height: h }).getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(photo, 0, 0, w, h);
     const pixels = context.getImageData(0, 0, w, h).data, started = performance.now();
-    input.disabled = button.disabled = true;
+    input.disabled = button.disabled = select.disabled = true;
     progress.hidden = false;
     output.textContent = `${w} x ${h} pixels${shrink < 1 ? `, made smaller from ${photo.width} x ${photo.height}` : ""}`;
     const size = output.textContent;
@@ -236,13 +252,14 @@ function restore({ model, el }) {
       await show(pixels, data.restored, w, h);
       output.textContent = `${size}; ${((performance.now() - started) / 1000).toFixed(1)} seconds in your browser`;
       progress.hidden = true;
-      input.disabled = button.disabled = false;
+      input.disabled = button.disabled = select.disabled = false;
     };
-    worker.postMessage({ pixels, w, h });
+    worker.postMessage({ network: select.value, pixels, w, h });
   }
 
   input.addEventListener("change", () => { if (input.files.length) run(input.files[0]); });
   button.addEventListener("click", () => run(new Blob([model.get("sample")], { type: "image/webp" })));
+  select.addEventListener("change", () => { if (last) run(last); });
   return () => worker.terminate();
 }
 export default { render: restore };

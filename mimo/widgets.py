@@ -1,13 +1,16 @@
 """Sliders for the book that need no kernel: all that they do, they do in the browser."""
 
+import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
 from PIL import Image as PILImage
+from torch import Tensor
 
 from mimo.network import MIMOUNet
 
@@ -57,11 +60,28 @@ SLIDER = Path(__file__).with_name("compare.js").read_text()
 STYLE = Path(__file__).with_name("compare.css").read_text()
 
 
-class Restore(anywidget.AnyWidget):
-    """A network that runs in the reader's browser, on a photo that never leaves it.
+def levels(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """A tensor as whole numbers from -127 to 127, and the step of each row of its first axis."""
+    rows = tensor.detach().float().cpu().flatten(1) if tensor.dim() > 1 else tensor[:, None]
+    step = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
+    return (rows / step[:, None]).round().to(torch.int8), step
 
-    It computes what `mimo.restore` does, in float32. A photo with a side over 1,024 pixels is made
-    smaller first. `sample` is a photo for readers who have none at hand.
+
+def rounded(net: MIMOUNet) -> MIMOUNet:
+    """A copy of a network with weights of 8 bits, as they are sent to a browser."""
+    copied = copy.deepcopy(net)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            numbers, step = levels(parameter)
+            parameter.copy_((numbers * step[:, None]).reshape(parameter.shape))
+    return copied
+
+
+class Restore(anywidget.AnyWidget):
+    """Networks that run in the reader's browser, on a photo that never leaves it.
+
+    They compute what `mimo.restore` does, in float32, with weights `rounded` to 8 bits. A photo
+    with a side over 1,024 pixels is made smaller first.
     """
 
     _esm = SLIDER.replace("export default { render };", "") + (
@@ -69,20 +89,27 @@ class Restore(anywidget.AnyWidget):
     )
     _css = STYLE + Path(__file__).with_name("restore.css").read_text()
     weights = traitlets.Bytes().tag(sync=True)
-    places = traitlets.Dict().tag(sync=True)
-    blocks = traitlets.Int().tag(sync=True)
+    networks = traitlets.List(traitlets.Dict()).tag(sync=True)
     sample = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, net: MIMOUNet, sample: np.ndarray):
-        """sample: h x w x 3, bytes or float in [0, 1]."""
-        where, parts, at = {}, [], 0
-        for name, tensor in net.state_dict().items():
-            where[name] = [at, *tensor.shape]
-            parts.append(tensor.float().cpu().numpy().tobytes())
-            at += tensor.numel()
+    def __init__(self, nets: Mapping[str, MIMOUNet], sample: np.ndarray):
+        """nets: by what the reader is to choose from; the first is chosen until then.
+        sample: h x w x 3, bytes or float in [0, 1], for readers who have no photo at hand."""
+        networks: list[dict] = []
+        steps, numbers = [], []
+        first = at = 0
+        for name, net in nets.items():
+            places = {}
+            for tensor_name, tensor in net.state_dict().items():
+                places[tensor_name] = [first, at, *tensor.shape]
+                whole, step = levels(tensor)
+                steps.append(step.numpy().tobytes())
+                numbers.append(whole.numpy().tobytes())
+                first, at = first + len(step), at + tensor.numel()
+            blocks = net.config["res_blocks"]
+            networks.append({"name": name, "places": places, "blocks": blocks})
+        # All steps come first, as float32, and then the numbers, from `start` on.
+        networks = [of | {"start": 4 * first} for of in networks]
         super().__init__(
-            weights=b"".join(parts),
-            places=where,
-            blocks=net.config["res_blocks"],
-            sample=encode(sample),
+            weights=b"".join(steps + numbers), networks=networks, sample=encode(sample)
         )

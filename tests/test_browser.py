@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 import mimo
 from mimo.data import shake_test
+from mimo.widgets import rounded
 
 PAGES = build.page_names(build.ROOT)
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -229,7 +231,7 @@ fetch(arguments[0]).then((r) => r.arrayBuffer())
 
 
 @pytest.mark.parametrize("origin", ["server", "file"])
-def test_the_network_runs_in_the_page_and_gives_what_it_gives_here(
+def test_two_networks_run_in_the_page_and_give_what_they_give_here(
     chromium, origins, tmp_path, origin
 ):
     photo = next(iter(shake_test())).blurred[:101, :123]  # sides that are no multiples of 4
@@ -244,14 +246,21 @@ def test_the_network_runs_in_the_page_and_gives_what_it_gives_here(
     choose.send_keys(str(tmp_path / "words.png"))
     until(lambda _: words.text == "words.png: not a photo that this browser can read.")
     choose.send_keys(str(tmp_path / "photo.png"))
-    link = until(lambda w: w.find_element(By.CSS_SELECTOR, "a[download]"))
-    png = base64.b64decode(chromium.execute_async_script(FETCH, link.get_attribute("href")))
-    restored = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
-    wanted = mimo.restore(photo, mimo.load("tiny", "cpu"))
-    assert abs(restored - wanted).max() <= 1 and (restored != wanted).mean() < 1e-3
-    assert abs(wanted - photo.astype(int)).mean() > 0.1  # it does something
-    until(lambda _: words.text.startswith("123 x 101 pixels; "))
+    network = Select(widget.find_element(By.CSS_SELECTOR, "select"))
+    for i, name in enumerate(("tiny", "small")):
+        if i:
+            network.select_by_index(i)  # which restores the photo again
+        assert network.first_selected_option.text.startswith(name)
+        until(lambda _: words.text.startswith("123 x 101 pixels; "))
+        link = widget.find_element(By.CSS_SELECTOR, "a[download]")
+        png = base64.b64decode(chromium.execute_async_script(FETCH, link.get_attribute("href")))
+        restored = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+        wanted = mimo.restore(photo, rounded(mimo.load(name, "cpu")))
+        assert abs(restored - wanted).max() <= 1 and (restored != wanted).mean() < 1e-3
+        assert abs(wanted - photo.astype(int)).mean() > 0.1  # it does something
 
+    network.select_by_index(0)
+    until(lambda _: words.text.startswith("123 x 101 pixels; "))
     widget.find_element(By.CSS_SELECTOR, "button").click()
     until(lambda _: words.text.startswith("320 x 320 pixels; "))
     assert faults(chromium, origins[origin]) == []

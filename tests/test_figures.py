@@ -25,7 +25,7 @@ from mimo.figures import (
 )
 from mimo.metrics import Mean, psnr_db
 from mimo.rows import CLAIMS, Claim
-from mimo.widgets import Compare, Restore, encode
+from mimo.widgets import Compare, Restore, encode, rounded
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -50,14 +50,31 @@ def test_pictures_without_labels_are_refused(images, labels):
 
 
 def test_the_network_of_the_page_is_given_all_weights_and_where_they_are():
-    net = MIMOUNet(4, 2)
-    widget = Restore(net, PHOTO)
-    assert widget.blocks == 2 and widget.places.keys() == net.state_dict().keys()
-    numbers = np.frombuffer(widget.weights, np.float32)
-    at, *shape = widget.places["head.1.weight"]
-    there = numbers[at : at + int(np.prod(shape))].reshape(shape)
-    np.testing.assert_array_equal(there, net.head["1"].weight.detach())
-    assert len(numbers) == sum(p.numel() for p in net.parameters())
+    nets = {"one": MIMOUNet(4, 2), "other": MIMOUNet(8, 1)}
+    widget = Restore(nets, PHOTO)
+    assert [(of["name"], of["blocks"]) for of in widget.networks] == [("one", 2), ("other", 1)]
+    for net, of in zip(nets.values(), widget.networks, strict=True):
+        places, start = of["places"], of["start"]
+        assert places.keys() == net.state_dict().keys()
+        first, at, *shape = places["up.1.0.weight"]
+        steps = np.frombuffer(widget.weights, np.float32, shape[0], 4 * first)
+        numbers = np.frombuffer(widget.weights, np.int8, int(np.prod(shape)), start + at)
+        there = numbers.reshape(shape) * steps[:, None, None, None]
+        given = net.up["1"][0].weight.detach()
+        np.testing.assert_array_equal(there, rounded(net).up["1"][0].weight.detach())
+        np.testing.assert_allclose(there, given, atol=float(steps.max()) / 2)
+    assert len(widget.weights) == start + sum(
+        p.numel() for of in nets.values() for p in of.parameters()
+    )
+
+
+def test_rounded_weights_are_few_and_biases_are_as_they_were():
+    net = MIMOUNet(8, 1)
+    copied = rounded(net)
+    row = copied.head["1"].weight[0].detach()
+    assert 0 < abs(row - net.head["1"].weight[0]).max() <= abs(row).max() / 254 * 1.001
+    torch.testing.assert_close(copied.stem[0].bias, net.stem[0].bias)
+    torch.testing.assert_close(rounded(copied).head["1"].weight, copied.head["1"].weight)
 
 
 def test_shown_code_is_the_packages_own():
