@@ -26,8 +26,8 @@ def rounded(restored: Picture) -> Picture:
 def psnr_db(restored: Picture, sharp: Picture) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: one mean over pixels and channels.
 
-    `restored` is clamped to [0, 1] and not rounded to bytes, the convention of the authors' code
-    and of most of the field. Infinite for equal images.
+    `restored` is clamped to [0, 1] and not rounded to bytes, the convention of the authors' code.
+    Infinite for equal images.
     """
     error = np.mean((clamped(restored) - sharp) ** 2, dtype=np.float64)
     return float("inf") if error == 0 else float(-10 * np.log10(error))

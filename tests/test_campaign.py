@@ -107,7 +107,7 @@ def test_a_stopped_run_goes_on_from_its_state(small, monkeypatch):
     assert campaign.pairs_to_run("components") == []
 
 
-def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small):
+def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, monkeypatch):
     with pytest.raises(InputError, match="no finished run to check"):
         campaign.check("components")
     campaign.run_pair("components", ("first", 0))
@@ -117,6 +117,15 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small):
     content["budgets"]["2"]["psnr_db"]["mean"] += 0.001
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="not what was recorded"):
+        campaign.check("components")
+    # On a GPU not to the last bit, since its sums are not always in one order.
+    content["hardware"]["gpu"] = "a GPU"
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr("mimo.record.hardware", lambda: content["hardware"])
+    assert campaign.check("components").endswith("0.0000 dB apart")
+    content["result"]["psnr_db"]["mean"] += 0.2
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="0.2000 dB apart"):
         campaign.check("components")
     content["config"]["lr"] = 0.5
     path.write_text(json.dumps(content))
