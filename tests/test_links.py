@@ -52,10 +52,13 @@ def test_links_inside_the_book_lead_to_a_place(html, pages, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_reference_was_left_as_it_was_typed(html, page):
-    """What a cell prints is not read for references: there they would stand as `{ref}`."""
-    text = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser").get_text()
-    assert re.findall(r"\{(?:ref|numref|eq|cite)\}", text) == []
+def test_no_reference_and_no_formula_was_left_as_it_was_typed(html, page):
+    """What a cell prints is not read for references and formulas: there they would stand as
+    `{ref}` and between dollar signs."""
+    read = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+    for code in read.select("pre, code, script, .math"):
+        code.decompose()
+    assert re.findall(r"\{(?:ref|numref|eq|cite)\}|\$[^$\n]{1,60}\$", read.get_text()) == []
 
 
 def test_links_out_of_the_book_are_the_known_ones(pages):
