@@ -87,6 +87,25 @@ def test_nothing_on_it_needs_a_kernel(page):
     assert [c.source for c in code_cells(page) if NEEDS_A_KERNEL.search(c.source)] == []
 
 
+# The first page and those about the book itself have no exercises.
+WITHOUT_EXERCISES = {"index", "status"}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in PAGES if build.has_code(build.read_page(build.source(build.ROOT, n)))]
+)
+def test_it_takes_two_parameters_and_asks_three_to_five_things(name):
+    page = build.read_page(build.source(build.ROOT, name))
+    assert build.parameter_defaults(page).keys() == {"profile", "seed"}
+    words = "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+    exercises = re.findall(r"^\d\. .+", words.partition("## Exercises")[2], re.M)
+    if name not in WITHOUT_EXERCISES:
+        assert 3 <= len(exercises) <= 5
+        assert any("redict, then run" in e for e in exercises) and any(
+            "Code" in e for e in exercises
+        )
+
+
 def test_each_page_leads_to_the_next():
     """Up to the last page that is read in order: after it come the book's own pages."""
     chapters = PAGES[1 : PAGES.index("status") + 1]
