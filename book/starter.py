@@ -19,7 +19,8 @@ BOX = re.compile(r"```\{admonition\} Rebuild it: (.+)\n(?::class: .+\n)?\n*((?:.
 TASK = (
     "Fill in what raises `NotImplementedError`. The last cell says nothing if all is right. "
     "To compare, `copy_weights` gives your part the parameters of ours one by one, in the order in "
-    "which they were made: make them in the order of this list, or of the class's first lines."
+    "which they were made: make them in the order that the class gives, or else this list, and "
+    "within a part in the order in which data pass them."
 )
 
 
