@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Pages say that they run on one core. More threads than idle cores wait for each other most of
 # the time; who has many can set another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CORES = min(os.cpu_count() or 1, 4)  # as many pages side by side; each takes up to 3 GB of memory
+CORES = min(os.cpu_count() or 1, 4)  # as many pages side by side: each holds memory too
 CLOCK = "perf_counter"  # what a page that measures times has in it
 PROFILES = ("smoke", "cpu", "gpu")
 CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}

@@ -46,21 +46,30 @@ class Effect:
         return f"{self.mean:+.3f}\xa0±\xa0{self.half_width:.3f}"
 
 
+def of_parts(mean: float, parts: Sequence[tuple[float, int]], *, seeds: int, scenes: int) -> Effect:
+    """An effect whose variance is a sum, each part that of a mean: (variance, of how many).
+
+    Degrees of freedom are Satterthwaite's.
+    """
+    errors = [(variance / n, n) for variance, n in parts]
+    total = sum(e for e, _ in errors)
+    freedom = total**2 / sum(e**2 / (n - 1) for e, n in errors)
+    return Effect(float(mean), float(total**0.5), float(freedom), seeds, scenes)
+
+
 def effect(differences: Differences) -> Effect:
     """The mean over seeds and scenes, as one draw of both from many.
 
     Its variance is that of the means of seeds and that of the means of scenes together. What is
-    neither is counted in both: rather too much than too little. Degrees of freedom are
-    Satterthwaite's.
+    neither is counted in both: rather too much than too little.
     Raises ValueError with fewer than two seeds or two scenes.
     """
     n, m = differences.shape
     if min(n, m) < 2:
         raise ValueError(f"{n} seeds and {m} scenes: an interval needs two of each")
     by_seed, by_scene = differences.mean(axis=1), differences.mean(axis=0)
-    seeds, scenes = by_seed.var(ddof=1) / n, by_scene.var(ddof=1) / m
-    freedom = (seeds + scenes) ** 2 / (seeds**2 / (n - 1) + scenes**2 / (m - 1))
-    return Effect(float(differences.mean()), float((seeds + scenes) ** 0.5), float(freedom), n, m)
+    parts = [(by_seed.var(ddof=1), n), (by_scene.var(ddof=1), m)]
+    return of_parts(differences.mean(), parts, seeds=n, scenes=m)
 
 
 def holm(p: Sequence[float]) -> list[float]:
