@@ -171,3 +171,13 @@ def judged(family: str, **where: Any) -> list[Judged]:
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
     found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)
     return [Judged(*of_claim) for of_claim in zip(claims, effects, found, strict=True)]
+
+
+def claimed(row: str, other: str) -> Judged:
+    """The claim that `row` beats `other`, judged in its family; both CAMPAIGN/ROW.
+
+    Raises StopIteration if there is no such claim.
+    """
+    pair = (row, other)
+    family = next(f for f, of in CLAIMS.items() if pair in [(c.row, c.other) for c in of])
+    return next(j for j in judged(family) if (j.claim.row, j.claim.other) == pair)

@@ -131,6 +131,13 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     assert compare.judged("table")[0].verdict == compare.AWAITED
 
 
+def test_a_claim_is_found_by_its_rows_and_judged_in_its_family():
+    found = compare.claimed("components/full", "fusion/fam-sum")
+    assert found in compare.judged("fusion") and found.claim.words == "FAM beats a sum"
+    with pytest.raises(StopIteration):
+        compare.claimed("fusion/fam-sum", "components/full")
+
+
 def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     of_family = {f: {r for c in claims for r in (c.row, c.other)} for f, claims in CLAIMS.items()}
     rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
