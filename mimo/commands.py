@@ -123,10 +123,10 @@ class Evaluate:
     model: Positional[str]
     """Shipped weights (tiny, small, large), a .safetensors file, the authors' .pkl, or a classical
     method (wiener, richardson-lucy, unsharp)."""
-    data: Positional[Literal["test", "shake", "rotation", "panorama", "frames", "validation"]] = (
-        "test"
-    )
-    """The test set, one of its four kinds, or the validation pairs."""
+    data: Positional[
+        Literal["test", "shake", "rotation", "panorama", "frames", "validation", "train"]
+    ] = "test"
+    """The test set, one of its four kinds, or camera shake on the validation or training photos."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     protocol: Literal["authors", "bytes"] = "authors"
@@ -154,7 +154,7 @@ class Evaluate:
         result = evaluate.summary(rows)
         if self.json is not None:
             command = " ".join(["python -m mimo", *sys.argv[1:]])
-            evaluate.write(self.json, rows, command, self.protocol)
+            evaluate.write(self.json, rows, command, self.protocol, self.data)
         for line in evaluate.report(result):
             print(line)
         return 0

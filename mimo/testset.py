@@ -109,17 +109,23 @@ def validation() -> Iterator[Pair]:
     yield from shake_test("validation", crop_px=192, halve=True)
 
 
+def training() -> Iterator[Pair]:
+    """Camera shake on the training photos: what is gained on scenes that were seen in training."""
+    return shake_test("train")
+
+
 KINDS: dict[str, Callable[[], Iterator[Pair]]] = {
     "shake": shake_test,
     "rotation": rotation_test,
     "panorama": panorama_test,
     "frames": frames_test,
 }
+OTHERS = {"validation": validation, "train": training}  # not for results
 
 
 @cache
 def pairs(name: str) -> tuple[Pair, ...]:
-    """A kind of the test set, all of it (`test`), or the `validation` pairs; made once."""
+    """A kind of the test set, all of it (`test`), or pairs of another split; made once."""
     if name == "test":
         return tuple(pair for kind in KINDS for pair in pairs(kind))
-    return tuple(validation() if name == "validation" else KINDS[name]())
+    return tuple((KINDS | OTHERS)[name]())

@@ -114,10 +114,13 @@ def test_evaluate_writes_what_it_prints(folder, capsys, monkeypatch):
     assert len(content["images"]) == content["result"]["images"] == 8
     assert f"{content['result']['psnr_db']['mean']:.2f} dB" in capsys.readouterr().out
     assert content["protocol"].startswith("authors: PSNR over RGB of the float output clamped")
-    words = ["evaluate", "tiny", "--protocol", "bytes", "--json", f"{folder}/bytes.json"]
+    words = ["evaluate", "tiny", "train", "--protocol", "bytes", "--json", f"{folder}/bytes.json"]
     assert main(words) == 0
     rounded = json.loads((folder / "bytes.json").read_text())
     assert rounded["protocol"].startswith("bytes: PSNR over RGB of the output rounded to 8 bits")
+    for found, split in ((content, "test"), (rounded, "train")):  # it says on which photos
+        on = {"test": split, "test_sha256": data.listing_hash(data.photo_paths(split))}
+        assert found["data"] == on
     losses = [
         a["psnr_db"] - b["psnr_db"]
         for a, b in zip(content["images"], rounded["images"], strict=True)

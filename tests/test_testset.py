@@ -1,13 +1,14 @@
 """The test set: four kinds, held out, the same bits everywhere."""
 
 import hashlib
+import itertools
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from mimo import testset, video
-from mimo.data import DATA, listing_hash, photo_paths
+from mimo.data import BANDS_PX, DATA, listing_hash, photo_paths
 
 SHA256 = {
     "rotation": "e24d2c7832eecbbacbfdbf9711b44143a5f0b0e0e0b2e95f8976b578ce0b7e66",
@@ -76,6 +77,14 @@ def test_validation_pairs_are_of_the_validation_photos():
     found = testset.pairs("validation")
     assert {p.scene for p in found} == {p.stem for p in photo_paths("validation")}
     assert len(found) == 2 * 4 * len(photo_paths("validation"))
+
+
+def test_training_pairs_are_of_the_training_photos_at_four_strengths():
+    first, second, *_ = (path.stem for path in photo_paths("train"))
+    found = list(itertools.islice(testset.training(), 8))
+    assert [pair.scene for pair in found] == [first] * 4 + [second] * 4
+    for pair, (low, high) in zip(found, BANDS_PX * 2, strict=True):
+        assert pair.kind == "shake" and low <= pair.strength_px < high
 
 
 def test_frames_and_panoramas_are_the_files_that_were_shipped():
