@@ -54,11 +54,20 @@ def test_links_inside_the_book_lead_to_a_place(html, pages, page):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_reference_and_no_formula_was_left_as_it_was_typed(html, page):
     """What a cell prints is not read for references and formulas: there they would stand as
-    `{ref}` and between dollar signs."""
+    `{ref}` and between dollar signs. A box whose title has backticks is no box but its source."""
     read = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
     for code in read.select("pre, code, script, .math"):
         code.decompose()
-    assert re.findall(r"\{(?:ref|numref|eq|cite)\}|\$[^$\n]{1,60}\$", read.get_text()) == []
+    assert re.findall(r"\{(?:ref|numref|eq|cite)\}|\$[^$\n]{1,60}\$|```", read.get_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_heading_of_a_page_became_one(html, page):
+    source = (build.ROOT / f"book/{page}.md").read_text()
+    code_left_out = re.sub(r"^```.*?^```$", "", source, flags=re.M | re.S)
+    read = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+    headings = read.select(".bd-article h1, .bd-article h2, .bd-article h3")
+    assert len(headings) == len(re.findall("^#+ ", code_left_out, re.M))
 
 
 def test_links_out_of_the_book_are_the_known_ones(pages):
