@@ -1,6 +1,6 @@
 """Compare rows of a table: paired by seed and by scene, with an interval, a p value, a verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,35 +104,37 @@ def _images(folder: Path) -> tuple[dict, ...]:
 Means = Mapping[int, Mapping[str, float]]  # by seed, by scene
 
 
-def means(
-    row: str,
+def by_scene(
+    rows: Iterable[Mapping[str, Any]],
     *,
     measure: str = "psnr_db",
     kind: str = "shake",
     reach_px: tuple[float, float] = ABLATION.blur.reach_px,
-    budget: float = 1.0,
     without: str = "",
-) -> Means:
-    """The mean of `measure` by seed and by scene, over the photos of a kind and a reach, after a
-    `budget` (a part of all steps). row: CAMPAIGN/ROW; `gain_db` is a measure too; `without` is a
-    scene to leave out.
+) -> dict[str, float]:
+    """The mean of `measure` by scene, over a record's rows of images of a kind and a reach;
+    `gain_db` is a measure too; `without` is a scene to leave out.
 
     Without more words it is what verdicts rest on: PSNR on shaken photos, as far as the tables'
     training reaches.
     """
+    scenes: dict[str, list[float]] = {}
+    for r in rows:
+        strong = reach_px[0] <= r["strength_px"] < reach_px[1]
+        if r["kind"] == kind and strong and r["scene"] != without:
+            value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
+            scenes.setdefault(r["scene"], []).append(value)
+    return {scene: float(np.mean(values)) for scene, values in scenes.items()}
+
+
+def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
+    """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW."""
     found = {}
     for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
         rows = _images(path)
         step = round(budget * max(r["step"] for r in rows))
-        scenes: dict[str, list[float]] = {}
-        for r in rows:
-            strong = reach_px[0] <= r["strength_px"] < reach_px[1]
-            if r["step"] == step and r["kind"] == kind and strong and r["scene"] != without:
-                value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
-                scenes.setdefault(r["scene"], []).append(value)
-        found[int(path.name.rsplit("-seed", 1)[1])] = {
-            scene: float(np.mean(values)) for scene, values in scenes.items()
-        }
+        seed = int(path.name.rsplit("-seed", 1)[1])
+        found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
     return found
 
 
@@ -143,7 +145,7 @@ def paired(first: Means, second: Means) -> Differences:
 
 
 def differences(row: str, other: str, **where: Any) -> Differences:
-    """By how much `row` is better than `other`, by seed and scene; `where` is as in `means`."""
+    """By how much `row` is better than `other`, by seed and scene; `where`: as `means` has it."""
     return paired(means(row, **where), means(other, **where))
 
 

@@ -162,6 +162,32 @@ def test_nothing_is_wider_than_a_phone(chromium, origins, page):
     assert content <= window == 390
 
 
+# Formulas that have to be scrolled, or that stand out of their paragraph; and tables that have to.
+CUT = """
+const wide = (e) => e.scrollWidth > e.clientWidth + 1;
+const out = (e) => e.getBoundingClientRect().right
+  > e.parentElement.closest("p, li, dd").getBoundingClientRect().right + 2;
+const all = (query) => [...document.querySelectorAll(".bd-article " + query)];
+return {
+  formulas: all("mjx-container[display=true]").filter(wide).map((e) => e.parentElement.id),
+  inline: all(":is(p, li, dd) mjx-container:not([display=true])")
+    .filter((e) => !e.closest("table") && out(e)).map((e) => e.textContent),
+  tables: all(".pst-scrollable-table-container").filter(wide).map((e) => e.innerText.slice(0, 80)),
+};
+"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("page", PAGES)
+def test_formulas_are_read_without_scrolling_and_on_a_desktop_tables_too(
+    chromium, origins, page, size
+):
+    open_page(chromium, f"{origins['server']}/{page}.html", size=size)
+    cut = chromium.execute_script(CUT)
+    assert cut["formulas"] == [] and cut["inline"] == []
+    assert size == "phone" or cut["tables"] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
 def test_text_stands_out_by_day_and_by_night(chromium, origins, page, scheme):

@@ -62,6 +62,14 @@ def test_no_reference_and_no_formula_was_left_as_it_was_typed(html, page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_a_formula_is_held_together_with_the_comma_behind_it(html, page):
+    read = BeautifulSoup((html / f"{page}.html").read_text(), "html.parser")
+    behind = [(of, str(of.next_sibling or "")[:1]) for of in read.select(".bd-article span.math")]
+    for formula, sign in behind:
+        assert sign not in {*")].,;:!?"} or "together" in formula.parent.get("class", [])
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_each_heading_of_a_page_became_one(html, page):
     source = (build.ROOT / f"book/{page}.md").read_text()
     code_left_out = re.sub(r"^```.*?^```$", "", source, flags=re.M | re.S)
