@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mimo import campaign, compare, record
 from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
@@ -131,9 +132,27 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     assert compare.judged("table")[0].verdict == compare.AWAITED
 
 
+def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
+    keys = ("scene", "kind", "strength_px", "psnr_db", "blurred_psnr_db")
+    images = [("a", "shake", 1.0, 30.0, 29.0), ("a", "shake", 7.0, 28.0, 25.0)]
+    images += [("a", "shake", 9.0, 0.0, 0.0), ("a", "rotation", 2.0, 0.0, 0.0)]
+    rows = [dict(zip(keys, r, strict=True)) for r in [*images, ("b", "shake", 2.0, 20.0, 21.0)]]
+    assert compare.by_scene(rows) == {"a": 29.0, "b": 20.0}
+    assert compare.by_scene(rows, measure="gain_db", without="b") == {"a": 2.0}
+    assert compare.by_scene(rows, reach_px=(4.0, 8.0)) == {"a": 28.0}
+
+
+def test_the_difference_of_two_groups_is_welchs():
+    a, b = np.array([1.0, 4.0, 2.0, 9.0]), np.array([3.0, 3.5, 2.0])
+    parts = [(float(of.var(ddof=1)), len(of)) for of in (a, b)]
+    found = compare.of_parts(a.mean() - b.mean(), parts, seeds=1, scenes=7).interval()
+    welch = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert np.allclose((found.low, found.high), (welch.low, welch.high))
+
+
 def test_a_claim_is_found_by_its_rows_and_judged_in_its_family():
-    found = compare.claimed("components/full", "fusion/fam-sum")
-    assert found in compare.judged("fusion") and found.claim.words == "FAM beats a sum"
+    found = compare.claimed("components/full", "fusion/scm-conv")
+    assert found in compare.judged("fusion") and found.claim.other == "fusion/scm-conv"
     with pytest.raises(StopIteration):
         compare.claimed("fusion/fam-sum", "components/full")
 
