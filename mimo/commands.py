@@ -124,9 +124,10 @@ class Evaluate:
     """Shipped weights (tiny, small, large), a .safetensors file, the authors' .pkl, or a classical
     method (wiener, richardson-lucy, unsharp)."""
     data: Positional[
-        Literal["test", "shake", "rotation", "panorama", "frames", "validation", "train"]
+        Literal["test", "shake", "rotation", "panorama", "frames", "clean", "validation", "train"]
     ] = "test"
-    """The test set, one of its four kinds, or camera shake on the validation or training photos."""
+    """The test set, one of its four kinds, weak shake without noise (clean), or camera shake on
+    the validation or training photos."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     protocol: Literal["authors", "bytes"] = "authors"

@@ -82,8 +82,8 @@ class TrainConfig:
     """Run the network in bfloat16 where that is safe; losses and weights stay float32."""
     workers: int = 0
     """Processes that prepare batches beside the training process; no more than cores to spare."""
-    test: Literal["test", "validation"] = "test"
-    """Which photos are restored and recorded; choices are made on the validation photos."""
+    test: Literal["test", "clean", "validation"] = "test"
+    """Which pairs are restored and recorded; choices are made on the validation photos."""
     budgets_steps: tuple[int, ...] = ()
     """Steps, besides the last, after which they are."""
     log_steps: int = 100

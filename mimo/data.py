@@ -1,7 +1,7 @@
 """Pairs of a blurred and a sharp photo: made on the fly for training, fixed for testing."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,13 +214,20 @@ def most_textured(photo: Photo, side_px: int) -> tuple[int, int]:
 
 
 def shake_test(
-    split: str = "test", crop_px: int = 320, seed: int = 2021, *, halve: bool = False
+    split: str = "test",
+    crop_px: int = 320,
+    seed: int = 2021,
+    *,
+    halve: bool = False,
+    bands_px: Sequence[tuple[int, int]] = BANDS_PX,
+    **camera: float,
 ) -> Iterator[Pair]:
     """The fixed test set of camera shake: each photo of a split at four strengths.
 
-    From each photo the most textured square; one path for each band of `BANDS_PX`, its reach drawn
+    From each photo the most textured square; one path for each band of `bands_px`, its reach drawn
     within the band. Made in float64, where the last bits in which machines differ are lost in the
-    rounding to bytes: the same pairs everywhere, which a test checks by their hash.
+    rounding to bytes: the same pairs everywhere, which a test checks by their hash. `camera` goes
+    to `mimo.blur.shake_photo`.
     """
     margin_px = BANDS_PX[-1][1] + 1
     window_px = crop_px + 2 * margin_px
@@ -229,11 +236,11 @@ def shake_test(
         photo = halved(photo) if halve else photo
         y, x = most_textured(photo, window_px)
         window = photo[y : y + window_px, x : x + window_px]
-        for band, (low, high) in enumerate(BANDS_PX):
+        for band, (low, high) in enumerate(bands_px):
             rng = np.random.default_rng([seed, i, band])
             reach_px = rng.uniform(low, high, 1)
             path = blur.trajectories(rng, reach_px)[0]
-            blurred, sharp = blur.shake_photo(window, path, rng, margin_px=margin_px)
+            blurred, sharp = blur.shake_photo(window, path, rng, margin_px=margin_px, **camera)
             yield Pair(
                 name=f"{photo_path.stem}{'-half' * halve}-{low}-{high}",
                 scene=photo_path.stem,

@@ -11,7 +11,7 @@ from mimo.data import BANDS_PX, Pair, listing_hash, photo_paths
 from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
-from mimo.testset import OTHERS
+from mimo.testset import split
 
 PROTOCOL = (
     "PSNR over RGB of {}, mean over images within a scene, then "
@@ -122,13 +122,12 @@ def write(
     path: Path, rows: list[dict], command: str, protocol: str = "authors", data: str = "test"
 ) -> None:
     """Record an evaluation: what was run, on which pairs (`mimo.testset.pairs`), and each row."""
-    split = data if data in OTHERS else "test"
     content = {
         "command": command,
         "git": record.git_state(),
         "versions": record.versions(),
         "hardware": record.hardware(),
-        "data": {"test": data, "test_sha256": listing_hash(photo_paths(split))},
+        "data": {"test": data, "test_sha256": listing_hash(photo_paths(split(data)))},
         "protocol": f"{protocol}: {PROTOCOL.format(PROTOCOLS[protocol].words)}",
         "result": summary(rows),
         "images": rows,

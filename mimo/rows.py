@@ -167,6 +167,20 @@ def _size(base: TrainConfig, seeds: int) -> Rows:
     return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
 
 
+def _clean(base: TrainConfig, seeds: int) -> Rows:
+    """The same rows where most can be gained: weak shake, no noise, twice the width and steps."""
+    base = replace(
+        base,
+        net=replace(base.net, width=2 * base.net.width),
+        blur=BlurConfig(reach_px=(1.0, 4.0), shot_noise=(0.0, 0.0), highlight_gain=(1.0, 1.0)),
+        steps=2 * base.steps,
+        budgets_steps=(*base.budgets_steps[1:], base.steps),
+        test="clean",
+    )
+    rows = _components(base, seeds)
+    return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
+
+
 def _pilot() -> Rows:
     """What the plan rests on: judged on validation photos, so that it gives no result away."""
     rows = _components(replace(ABLATION, lr=2e-3, test="validation"), seeds=3)
@@ -187,6 +201,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "depth": _depth(ABLATION, seeds=3),
     "long": _long(ABLATION, seeds=3),
     "size": _size(ABLATION, seeds=3),
+    "clean": _clean(ABLATION, seeds=3),
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),
@@ -270,5 +285,9 @@ CLAIMS: dict[str, list[Claim]] = {
     "size": [
         Claim("at its own size, MIMO-UNet beats the plain U-Net", "size/full", "size/unet", True),
         Claim("at its own size, with the same loss too", "size/full", "size/unet-msfr", True),
+    ],
+    "clean": [
+        Claim("without noise, MIMO-UNet beats the plain U-Net", "clean/full", "clean/unet", True),
+        Claim("without noise, with the same loss too", "clean/full", "clean/unet-msfr", True),
     ],
 }

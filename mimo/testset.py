@@ -20,6 +20,7 @@ FRAMES = 9  # in an average
 # First frames of the averages: one of the nine lies within 0.3 px of the middle of its motion.
 STARTS = (0, 6, 11, 14, 16, 17, 18, 22, 31)
 KERNEL_PX = 63
+CLEAN_BANDS_PX = ((1, 2), (2, 3), (3, 4))  # of the reach
 
 
 def rotation_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Iterator[Pair]:
@@ -114,18 +115,28 @@ def training() -> Iterator[Pair]:
     return shake_test("train")
 
 
+def clean() -> Iterator[Pair]:
+    """Weak shake of the test photos without noise or lamps, as an average of frames has none."""
+    return shake_test(bands_px=CLEAN_BANDS_PX, shot_noise=0.0, highlight_gain=1.0)
+
+
 KINDS: dict[str, Callable[[], Iterator[Pair]]] = {
     "shake": shake_test,
     "rotation": rotation_test,
     "panorama": panorama_test,
     "frames": frames_test,
 }
-OTHERS = {"validation": validation, "train": training}  # not for results
+OTHERS = {"clean": clean, "validation": validation, "train": training}
+
+
+def split(name: str) -> str:
+    """The split of the photos that pairs of a name are made from."""
+    return name if name in ("validation", "train") else "test"
 
 
 @cache
 def pairs(name: str) -> tuple[Pair, ...]:
-    """A kind of the test set, all of it (`test`), or pairs of another split; made once."""
+    """A kind of the test set, all of it (`test`), or one of `OTHERS`; made once."""
     if name == "test":
         return tuple(pair for kind in KINDS for pair in pairs(kind))
     return tuple((KINDS | OTHERS)[name]())

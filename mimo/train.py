@@ -90,7 +90,7 @@ def training_pairs(
         "train": f"{len(paths)} photos at full and half size",
         "train_sha256": listing_hash(paths),
         "test": config.test,
-        "test_sha256": listing_hash(photo_paths(config.test)),
+        "test_sha256": listing_hash(photo_paths(testset.split(config.test))),
     }
     ramp_steps = config.ramp_steps
     shaken = ShakePairs(photos, config.blur, steps=config.steps, ramp_steps=ramp_steps, **how)

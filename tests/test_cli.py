@@ -118,8 +118,15 @@ def test_evaluate_writes_what_it_prints(folder, capsys, monkeypatch):
     assert main(words) == 0
     rounded = json.loads((folder / "bytes.json").read_text())
     assert rounded["protocol"].startswith("bytes: PSNR over RGB of the output rounded to 8 bits")
-    for found, split in ((content, "test"), (rounded, "train")):  # it says on which photos
-        on = {"test": split, "test_sha256": data.listing_hash(data.photo_paths(split))}
+    assert main(["evaluate", "tiny", "clean", "--json", f"{folder}/clean.json"]) == 0
+    clean = json.loads((folder / "clean.json").read_text())
+    # It says on which pairs, and has the hash of their photos.
+    for found, name, split in (
+        (content, "test", "test"),
+        (rounded, "train", "train"),
+        (clean, "clean", "test"),
+    ):
+        on = {"test": name, "test_sha256": data.listing_hash(data.photo_paths(split))}
         assert found["data"] == on
     losses = [
         a["psnr_db"] - b["psnr_db"]

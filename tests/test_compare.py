@@ -162,4 +162,7 @@ def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
     assert set().union(*of_family.values()) == rows
     primary = [c.row for claims in CLAIMS.values() for c in claims if c.primary]
-    assert primary == ["components/full"] * 2 + ["long/full"] * 2 + ["size/full"] * 2
+    assert (
+        primary
+        == ["components/full"] * 2 + ["long/full"] * 2 + ["size/full"] * 2 + ["clean/full"] * 2
+    )

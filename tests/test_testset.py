@@ -7,14 +7,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mimo import testset, video
+from mimo import data, testset, video
 from mimo.data import BANDS_PX, DATA, listing_hash, photo_paths
+from mimo.rows import CAMPAIGNS
 
 SHA256 = {
     "rotation": "e24d2c7832eecbbacbfdbf9711b44143a5f0b0e0e0b2e95f8976b578ce0b7e66",
     "panorama": "c466cb0a3242c12bc34d78f7849a313d2b63e2f712fba9df0829e9f2666fbedf",
     "frames": "1ff68db3248ace0750eb1ded08276d82792c475ecdbc9acfa6d004dd70f5becb",
 }
+CLEAN_SHA256 = "9b808d58cea80877d560b9f60502e72c99ec9200ea272c1de55afab6722f3dd2"
 
 
 def digest(pairs):
@@ -77,6 +79,20 @@ def test_validation_pairs_are_of_the_validation_photos():
     found = testset.pairs("validation")
     assert {p.scene for p in found} == {p.stem for p in photo_paths("validation")}
     assert len(found) == 2 * 4 * len(photo_paths("validation"))
+
+
+def test_clean_pairs_are_of_the_test_photos_and_have_no_noise():
+    found = testset.pairs("clean")
+    assert [p.scene for p in found] == [p.stem for p in photo_paths("test") for _ in range(3)]
+    for pair, (low, high) in zip(found, testset.CLEAN_BANDS_PX * 20, strict=True):
+        assert pair.kind == "shake" and low <= pair.strength_px < high
+    assert digest(found) == CLEAN_SHA256
+    hardly = data.shake_test(bands_px=testset.CLEAN_BANDS_PX, shot_noise=1e-9, highlight_gain=1.0)
+    step = next(hardly).blurred.astype(int) - found[0].blurred
+    assert abs(step).max() == 1 and (step != 0).mean() < 0.01  # noise, as little as it is, shows
+    trained = CAMPAIGNS["clean"]["full"].config.blur
+    assert trained.reach_px == (testset.CLEAN_BANDS_PX[0][0], testset.CLEAN_BANDS_PX[-1][1])
+    assert trained.shot_noise == (0, 0) and trained.highlight_gain == (1, 1)
 
 
 def test_training_pairs_are_of_the_training_photos_at_four_strengths():
