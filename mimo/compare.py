@@ -1,6 +1,6 @@
 """Compare rows of a table: paired by seed and by scene, with an interval, a p value, a verdict."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,44 @@ def effect(differences: Differences) -> Effect:
     by_seed, by_scene = differences.mean(axis=1), differences.mean(axis=0)
     parts = [(by_seed.var(ddof=1), n), (by_scene.var(ddof=1), m)]
     return of_parts(differences.mean(), parts, seeds=n, scenes=m)
+
+
+@dataclass(frozen=True)
+class Resampled(Effect):
+    """An effect whose p values and interval are shares of means drawn anew, sorted."""
+
+    drawn: np.ndarray
+
+    def p(self, value: float = 0.0) -> float:
+        """Twice the share of the means on the other side of `value`; never less than one of them.
+
+        That is the chance for which an interval would just reach `value`."""
+        n = len(self.drawn)
+        below = int(np.searchsorted(self.drawn, value, side="right"))
+        above = n - int(np.searchsorted(self.drawn, value, side="left"))
+        return min(1.0, 2 * max(1, min(below, above)) / n)
+
+    def interval(self) -> Mean:
+        """The mean, and what holds the middle 95 % of the means."""
+        low, high = np.quantile(self.drawn, (0.025, 0.975))
+        return Mean(self.mean, float(low), float(high), self.seeds)
+
+    def __str__(self) -> str:
+        found = self.interval()
+        return f"{self.mean:+.3f}\xa0[{found.low:+.3f},\xa0{found.high:+.3f}]"
+
+
+def bootstrap(differences: Differences, draws: int = 10_000, seed: int = 0) -> Resampled:
+    """The mean over seeds and scenes, with the hierarchical bootstrap's interval.
+
+    Each draw takes as many seeds, with replacement, and as many scenes: the same for all of its
+    seeds, since all seeds judge the same scenes.
+    """
+    rng, (n, m) = np.random.default_rng(seed), differences.shape
+    seeds = rng.multinomial(n, np.full(n, 1 / n), draws) / n
+    scenes = rng.multinomial(m, np.full(m, 1 / m), draws) / m
+    drawn = np.sort(((seeds @ differences) * scenes).sum(axis=1))
+    return Resampled(float(differences.mean()), float(drawn.std()), np.inf, n, m, drawn)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -160,15 +198,19 @@ class Judged(NamedTuple):
 AWAITED = "seeds are missing"
 
 
-def judged(family: str, **where: Any) -> list[Judged]:
+def judged(
+    family: str, *, estimate: Callable[[Differences], Effect] = effect, **where: Any
+) -> list[Judged]:
     """The claims of a family, each with its effect and its verdict; `where` is as in `means`.
+
+    estimate: `effect`, which is the plan's, or `bootstrap`.
 
     Before the last of the planned runs there is no verdict: who looks after every run, and stops
     when it pleases, finds what isn't there.
     Raises ValueError if a row has fewer than two seeds.
     """
     claims = CLAIMS[family]
-    effects = [effect(differences(c.row, c.other, **where)) for c in claims]
+    effects = [estimate(differences(c.row, c.other, **where)) for c in claims]
     planned = [min(named(c.row).seeds, named(c.other).seeds) for c in claims]
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
     found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)

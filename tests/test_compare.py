@@ -142,6 +142,26 @@ def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     assert compare.by_scene(rows, reach_px=(4.0, 8.0)) == {"a": 28.0}
 
 
+def test_the_bootstrap_draws_seeds_and_scenes_anew():
+    rng = np.random.default_rng(3)
+    for by_seed, by_scene in ((1.0, 0.0), (0.0, 1.0), (1.0, 2.0)):
+        drawn = rng.normal(0, by_seed, (6, 1)) + rng.normal(0, by_scene, (1, 20)) + 0.3
+        found = compare.bootstrap(drawn)
+        # Without a rest the two variances add up; a bootstrap's are those of the population.
+        parts = drawn.mean(axis=1).var() / 6 + drawn.mean(axis=0).var() / 20
+        assert found.error == pytest.approx(parts**0.5, rel=0.03)
+        assert found.mean == pytest.approx(drawn.mean())
+        low, high = found.interval().low, found.interval().high
+        assert [found.p(low), found.p(high)] == pytest.approx([0.05, 0.05], abs=0.003)
+        assert np.array_equal(found.drawn, compare.bootstrap(drawn).drawn)
+
+
+def test_the_p_value_of_a_bootstrap_is_never_less_than_one_of_its_draws():
+    found = compare.bootstrap(np.full((2, 2), 0.5), draws=100)
+    assert found.p(0.0) == found.p(1.0) == 0.02 and found.p(0.5) == 1.0
+    assert str(found) == "+0.500\xa0[+0.500,\xa0+0.500]"
+
+
 def test_the_difference_of_two_groups_is_welchs():
     a, b = np.array([1.0, 4.0, 2.0, 9.0]), np.array([3.0, 3.5, 2.0])
     parts = [(float(of.var(ddof=1)), len(of)) for of in (a, b)]
