@@ -87,6 +87,12 @@ class Resampled(Effect):
         above = n - int(np.searchsorted(self.drawn, value, side="left"))
         return min(1.0, 2 * max(1, min(below, above)) / n)
 
+    @property
+    def half_width(self) -> float:
+        """Half of what the interval spans, though the mean need not be in its middle."""
+        low, high = np.quantile(self.drawn, (0.025, 0.975))
+        return float(high - low) / 2
+
     def interval(self) -> Mean:
         """The mean, and what holds the middle 95 % of the means."""
         low, high = np.quantile(self.drawn, (0.025, 0.975))
@@ -101,7 +107,7 @@ def bootstrap(differences: Differences, draws: int = 10_000, seed: int = 0) -> R
     """The mean over seeds and scenes, with the hierarchical bootstrap's interval.
 
     Each draw takes as many seeds, with replacement, and as many scenes: the same for all of its
-    seeds, since all seeds judge the same scenes.
+    seeds, since all seeds judge the same scenes (the two are crossed, not nested).
     """
     rng, (n, m) = np.random.default_rng(seed), differences.shape
     seeds = rng.multinomial(n, np.full(n, 1 / n), draws) / n

@@ -240,6 +240,15 @@ class Claim:
 SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says why
 
 
+def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
+    """The primary claims. whole: the campaign of all three rows."""
+    with_loss = (
+        "with the same loss too" if prefix else "with the same loss, MIMO-UNet beats the U-Net"
+    )
+    others = {"MIMO-UNet beats the plain U-Net": "unet", with_loss: "unet-msfr"}
+    return [Claim(prefix + w, f"{whole}/full", f"{whole}/{o}", True) for w, o in others.items()]
+
+
 def _of_parts(whole: str, parts: str, prefix: str = "") -> list[Claim]:
     """What each part is worth. whole: campaign of `unet` and `full`; parts: of the other rows."""
     unet, full, without_msfr = f"{whole}/unet", f"{whole}/full", f"{parts}/mise-mosd-aff"
@@ -258,16 +267,7 @@ def _of_parts(whole: str, parts: str, prefix: str = "") -> list[Claim]:
 
 
 CLAIMS: dict[str, list[Claim]] = {
-    "components": [
-        Claim("MIMO-UNet beats the plain U-Net", "components/full", "components/unet", True),
-        Claim(
-            "with the same loss, MIMO-UNet beats the U-Net",
-            "components/full",
-            "components/unet-msfr",
-            True,
-        ),
-        *_of_parts("components", "components"),
-    ],
+    "components": _of_whole("components") + _of_parts("components", "components"),
     "fusion": [
         Claim("FAM beats a sum", "components/full", "fusion/fam-sum"),
         Claim("FAM beats a convolution of both", "components/full", "fusion/fam-concat"),
@@ -289,17 +289,8 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim("4 residual blocks beat 2", "components/full", "depth/blocks-2"),
         Claim("8 residual blocks beat 4", "depth/blocks-8", "components/full"),
     ],
-    "long": [
-        Claim("trained longer, MIMO-UNet beats the plain U-Net", "long/full", "long/unet", True),
-        Claim("trained longer, with the same loss too", "long/full", "long/unet-msfr", True),
-    ],
-    "size": [
-        Claim("at its own size, MIMO-UNet beats the plain U-Net", "size/full", "size/unet", True),
-        Claim("at its own size, with the same loss too", "size/full", "size/unet-msfr", True),
-    ],
-    "clean": [
-        Claim("without noise, MIMO-UNet beats the plain U-Net", "clean/full", "clean/unet", True),
-        Claim("without noise, with the same loss too", "clean/full", "clean/unet-msfr", True),
-    ],
+    "long": _of_whole("long", "trained longer, "),
+    "size": _of_whole("size", "at its own size, "),
+    "clean": _of_whole("clean", "without noise, "),
     "clean-parts": _of_parts("clean", "clean-parts", "without noise, "),
 }

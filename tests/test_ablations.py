@@ -9,6 +9,7 @@ from mimo.ablations import FREQUENCY, VARIANTS
 from mimo.config import NetConfig, TrainConfig
 from mimo.losses import content_loss, frequency_loss, pyramid
 from mimo.restore import restore_scales
+from mimo.rows import CAMPAIGNS, named
 from mimo.train import initial_network
 
 C = 8
@@ -33,6 +34,26 @@ def test_every_parameter_gets_a_gradient(variant, bfloat16):
     (content_loss(restored, targets) + 0.1 * frequency_loss(restored, targets)).backward()
     still = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
+
+
+FAMILIES = ("components", "fusion", "loss", "ledger", "depth")
+
+
+@pytest.mark.parametrize("name", [f"{of}/{row}" for of in FAMILIES for row in CAMPAIGNS[of]])
+def test_each_row_trains_all_of_its_network_with_its_loss(name):
+    config = named(name).config
+    net = initial_network(replace(config, zero_heads=False), seed=0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        restored = net(torch.rand(4, 3, 32, 40))
+    targets = pyramid(torch.rand(4, 3, 32, 40))
+    content = content_loss(restored, targets)
+    frequency = FREQUENCY[config.frequency](restored, targets)
+    (content + config.frequency_weight * frequency).backward()
+    still = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+    before = [p.detach().clone() for p in net.parameters()]
+    torch.optim.Adam(net.parameters(), lr=config.lr).step()
+    assert not any(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 from test_train import CONFIG as SMALL
 
 from mimo import campaign, data, record, testset
@@ -68,8 +69,20 @@ def test_pairs_come_seed_by_seed_and_each_runs_once(here, small, monkeypatch):
     assert campaign.run("components") == 0
 
 
-def test_rows_of_one_seed_see_the_same_data(here, small):
+def test_rows_of_one_seed_see_the_same_data(here, small, monkeypatch):
+    get, seen = data.ShakePairs.__getitem__, []
+
+    def watched(self, step):
+        seen.append(get(self, step))
+        return seen[-1]
+
+    monkeypatch.setattr(data.ShakePairs, "__getitem__", watched)
     campaign.run("components")
+    of_first, of_second, of_another_seed = seen[:2], seen[2:4], seen[4:]
+    for one, other in zip(of_first, of_second, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for one, other in zip(of_first, of_another_seed, strict=True):
+        assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     first, second = (
         json.loads((small / f"records/components/{row}-seed0/run.json").read_text())
         for row in ("first", "second")
@@ -118,6 +131,14 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="not what was recorded"):
         campaign.check("components")
+    content["budgets"]["2"]["psnr_db"]["mean"] -= 0.001
+    for changed in ({"weights_sha256": "0" * 64}, {}):
+        path.write_text(json.dumps(content | changed))
+        if not changed:
+            images = path.with_name("images.csv")
+            images.write_text(images.read_text().replace("shake", "shook"))
+        with pytest.raises(InputError, match="not what was recorded"):
+            campaign.check("components")
     # On a GPU not to the last bit, since its sums are not always in one order.
     content["hardware"]["gpu"] = "a GPU"
     path.write_text(json.dumps(content))
