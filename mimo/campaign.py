@@ -139,13 +139,13 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:
         again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
-        tables = {t: record.read_rows(Path(scratch) / "run" / t) for t in TABLES}
+        tables = {t: (Path(scratch) / "run" / t).read_text() for t in TABLES}
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
     here = here and "gpu" not in recorded["hardware"]  # where sums are not always in one order
     name = f"{campaign} {pair[0]} seed {pair[1]}"
     difference = abs(again["result"]["psnr_db"]["mean"] - recorded["result"]["psnr_db"]["mean"])
     same = all(again[k] == recorded[k] for k in ("budgets", "weights_sha256"))
-    same = same and tables == {t: record.read_rows(old / t) for t in TABLES}
+    same = same and tables == {t: (old / t).read_text() for t in TABLES}
     if not (same if here else difference <= 0.1):
         raise InputError(f"{name}: not what was recorded; {difference:.4f} dB apart")
     return f"{name}: " + ("the same to the last bit" if same else f"{difference:.4f} dB apart")
