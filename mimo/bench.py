@@ -68,7 +68,11 @@ def bench(
 
 
 def step(
-    net: MIMOUNet, blurred: torch.Tensor, sharp: torch.Tensor, ours: bool
+    net: MIMOUNet,
+    blurred: torch.Tensor,
+    sharp: torch.Tensor,
+    ours: bool,
+    frequency_weight: float = 0.1,
 ) -> Callable[[], None]:
     """A training step, plainly or our way."""
     if ours:
@@ -79,7 +83,7 @@ def step(
     def run() -> None:
         with torch.autocast(blurred.device.type, torch.bfloat16, enabled=ours):
             restored = net(blurred)
-        total_loss(restored, pyramid(sharp)).backward()
+        total_loss(restored, pyramid(sharp), frequency_weight).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -87,16 +87,16 @@ class Resampled(Effect):
         above = n - int(np.searchsorted(self.drawn, value, side="left"))
         return min(1.0, 2 * max(1, min(below, above)) / n)
 
-    @property
-    def half_width(self) -> float:
-        """Half of what the interval spans, though the mean need not be in its middle."""
-        low, high = np.quantile(self.drawn, (0.025, 0.975))
-        return float(high - low) / 2
-
     def interval(self) -> Mean:
         """The mean, and what holds the middle 95 % of the means."""
         low, high = np.quantile(self.drawn, (0.025, 0.975))
         return Mean(self.mean, float(low), float(high), self.seeds)
+
+    @property
+    def half_width(self) -> float:
+        """Half of what the interval spans; the mean need not be in its middle."""
+        found = self.interval()
+        return (found.high - found.low) / 2
 
     def __str__(self) -> str:
         found = self.interval()
@@ -180,6 +180,12 @@ def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
         seed = int(path.name.rsplit("-seed", 1)[1])
         found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
     return found
+
+
+def gains(row: str, **where: Any) -> list[float]:
+    """The mean gain over the blurred photos in dB, a number for each seed; as `means` has it."""
+    found = means(row, measure="gain_db", **where)
+    return [float(np.mean(list(scenes.values()))) for scenes in found.values()]
 
 
 def paired(first: Means, second: Means) -> Differences:

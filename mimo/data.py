@@ -220,14 +220,15 @@ def shake_test(
     *,
     halve: bool = False,
     bands_px: Sequence[tuple[int, int]] = BANDS_PX,
-    **camera: float,
+    shot_noise: float = 5e-5,
+    highlight_gain: float = 2.0,
 ) -> Iterator[Pair]:
-    """The fixed test set of camera shake: each photo of a split at four strengths.
+    """The fixed test set of camera shake: each photo of a split at a strength in each band.
 
     From each photo the most textured square; one path for each band of `bands_px`, its reach drawn
     within the band. Made in float64, where the last bits in which machines differ are lost in the
-    rounding to bytes: the same pairs everywhere, which a test checks by their hash. `camera` goes
-    to `mimo.blur.shake_photo`.
+    rounding to bytes: the same pairs everywhere, which a test checks by their hash. Noise and
+    lamps are as in `mimo.blur.shake_photo`.
     """
     margin_px = BANDS_PX[-1][1] + 1
     window_px = crop_px + 2 * margin_px
@@ -240,7 +241,14 @@ def shake_test(
             rng = np.random.default_rng([seed, i, band])
             reach_px = rng.uniform(low, high, 1)
             path = blur.trajectories(rng, reach_px)[0]
-            blurred, sharp = blur.shake_photo(window, path, rng, margin_px=margin_px, **camera)
+            blurred, sharp = blur.shake_photo(
+                window,
+                path,
+                rng,
+                margin_px=margin_px,
+                shot_noise=shot_noise,
+                highlight_gain=highlight_gain,
+            )
             yield Pair(
                 name=f"{photo_path.stem}{'-half' * halve}-{low}-{high}",
                 scene=photo_path.stem,

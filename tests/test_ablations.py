@@ -51,9 +51,6 @@ def test_each_row_trains_all_of_its_network_with_its_loss(name):
     (content + config.frequency_weight * frequency).backward()
     still = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
-    before = [p.detach().clone() for p in net.parameters()]
-    torch.optim.Adam(net.parameters(), lr=config.lr).step()
-    assert not any(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

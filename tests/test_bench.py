@@ -9,6 +9,7 @@ import torch
 from mimo import MIMOUNet, bench
 from mimo.__main__ import main
 from mimo.data import DATA
+from mimo.losses import content_loss, pyramid
 
 SMALL = {"tiny": {"width": 8, "res_blocks": 1}}
 
@@ -30,6 +31,18 @@ def test_both_ways_train_the_same_network():
     apart = [a - b for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True)]
     assert sum(m.abs().sum() for m in moved) > 0
     assert sum(a.abs().sum() for a in apart) < 0.2 * sum(m.abs().sum() for m in moved)
+
+
+def test_a_step_without_msfr_follows_the_content_loss_alone():
+    torch.manual_seed(0)
+    x, y = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    timed, plain = (MIMOUNet(**SMALL["tiny"]) for _ in range(2))
+    plain.load_state_dict(timed.state_dict())
+    bench.step(timed, x, y, False, frequency_weight=0.0)()
+    content_loss(plain(x), pyramid(y)).backward()
+    torch.optim.Adam(plain.parameters(), lr=1e-4).step()
+    both = zip(timed.parameters(), plain.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in both)
 
 
 def test_the_faster_way_is_told_by_how_much():

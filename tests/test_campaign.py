@@ -125,20 +125,26 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
         campaign.check("components")
     campaign.run_pair("components", ("first", 0))
     assert campaign.check("components").endswith("the same to the last bit")
-    path = small / "records/components/first-seed0/run.json"
+    folder = small / "records/components/first-seed0"
+    path = folder / "run.json"
     content = json.loads(path.read_text())
-    content["budgets"]["2"]["psnr_db"]["mean"] += 0.001
+    psnr_db = content["budgets"]["2"]["psnr_db"]["mean"]
+    changes = {
+        "run.json": (str(psnr_db), str(psnr_db + 0.001)),
+        "images.csv": ("shake", "shook"),
+        "metrics.csv": ("0.", "1."),
+    }
+    for name, change in changes.items():
+        before = (folder / name).read_text()
+        (folder / name).write_text(before.replace(*change))
+        assert (folder / name).read_text() != before
+        with pytest.raises(InputError, match="not what was recorded"):
+            campaign.check("components")
+        (folder / name).write_text(before)
+    content["weights_sha256"] = "0" * 64
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="not what was recorded"):
         campaign.check("components")
-    content["budgets"]["2"]["psnr_db"]["mean"] -= 0.001
-    for changed in ({"weights_sha256": "0" * 64}, {}):
-        path.write_text(json.dumps(content | changed))
-        if not changed:
-            images = path.with_name("images.csv")
-            images.write_text(images.read_text().replace("shake", "shook"))
-        with pytest.raises(InputError, match="not what was recorded"):
-            campaign.check("components")
     # On a GPU not to the last bit, since its sums are not always in one order.
     content["hardware"]["gpu"] = "a GPU"
     path.write_text(json.dumps(content))

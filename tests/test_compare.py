@@ -142,6 +142,14 @@ def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     assert compare.by_scene(rows, reach_px=(4.0, 8.0)) == {"a": 28.0}
 
 
+def test_gains_are_the_means_of_each_seed():
+    found = compare.means("components/full", measure="gain_db", budget=0.5)
+    assert compare.gains("components/full", budget=0.5) == [
+        pytest.approx(sum(scenes.values()) / len(scenes)) for scenes in found.values()
+    ]
+    assert len(found) == 6 and min(compare.gains("components/full")) > 1
+
+
 def test_the_bootstrap_draws_seeds_and_scenes_anew():
     rng = np.random.default_rng(3)
     for by_seed, by_scene in ((1.0, 0.0), (0.0, 1.0), (1.0, 2.0)):
@@ -159,7 +167,7 @@ def test_the_bootstrap_draws_seeds_and_scenes_anew():
 def test_the_p_value_of_a_bootstrap_is_never_less_than_one_of_its_draws():
     found = compare.bootstrap(np.full((2, 2), 0.5), draws=100)
     assert found.p(0.0) == found.p(1.0) == 0.02 and found.p(0.5) == 1.0
-    assert str(found) == "+0.500\xa0[+0.500,\xa0+0.500]"
+    assert str(found) == "+0.500\xa0[+0.500,\xa0+0.500]" and found.half_width == 0
 
 
 def test_the_difference_of_two_groups_is_welchs():
@@ -182,7 +190,5 @@ def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
     assert set().union(*of_family.values()) == rows
     primary = [c.row for claims in CLAIMS.values() for c in claims if c.primary]
-    assert (
-        primary
-        == ["components/full"] * 2 + ["long/full"] * 2 + ["size/full"] * 2 + ["clean/full"] * 2
-    )
+    twice = [[f"{of}/full"] * 2 for of in ("components", "long", "size", "clean")]
+    assert primary == sum(twice, [])
