@@ -4,21 +4,19 @@ A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lie
 where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
 """
 
-import json
 import random
 import shutil
 import sys
 import tempfile
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from mimo import record
-from mimo.config import InputError
+from mimo.config import InputError, from_record, to_record
 from mimo.data import DATA
 from mimo.rows import CAMPAIGNS
 from mimo.train import train
@@ -131,10 +129,10 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     old = folder(campaign, pair)
     config = rows[pair[0]].config
     recorded = record.read_json(old / "run.json")
-    wanted = json.loads(json.dumps(asdict(config)))  # tuples become lists
+    wanted = to_record(config)
     if config.epochs:  # the steps that they come to depend on the data
         wanted |= {k: recorded["config"][k] for k in ("steps", "halve_steps")}
-    if recorded["config"] != wanted:
+    if from_record(recorded["config"]) != wanted:
         raise InputError(f"{old}: was run with another configuration than the row has now")
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,9 @@
 """What can be set, with units in the names, and the presets that set it."""
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 
 class InputError(ValueError):
@@ -74,6 +76,10 @@ class TrainConfig:
     """Weight of the MSFR loss."""
     frequency: str = "both-sides"
     """How MSFR compares spectra: a name of `mimo.ablations.FREQUENCY`."""
+    targets: Literal["bilinear", "nearest"] = "bilinear"
+    """How the smaller sharp targets are made (`mimo.losses.pyramid`)."""
+    turned: bool = True
+    """Turn crops of this book's photos by right angles too; all crops are mirrored at random."""
     optimizer: Literal["Adam", "AdamW", "NAdam"] = "Adam"
     """A name in torch.optim, with its defaults."""
     ema_decay: float = 0.0
@@ -90,6 +96,16 @@ class TrainConfig:
     """Steps between two rows of metrics.csv."""
     save_s: float = 120.0
     """Seconds between two saved states."""
+
+
+def to_record(config: TrainConfig) -> dict[str, Any]:
+    """A configuration as a record has it."""
+    return json.loads(json.dumps(asdict(config)))  # tuples become lists
+
+
+def from_record(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's configuration; what could not be set at its time was as it is by default."""
+    return {**to_record(TrainConfig()), **recorded}
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,13 @@ class ShakePairs(Dataset):
         steps: int,
         seed: int,
         ramp_steps: int = 0,
+        turned: bool = True,
         rank: int = 0,
         processes: int = 1,
     ):
         self.config, self.crop_px, self.seed, self.steps = config, crop_px, seed, steps
         self.batch_images, self.rank, self.processes = batch_images, rank, processes
-        self.ramp_steps = ramp_steps
+        self.ramp_steps, self.turned = ramp_steps, turned
         self.window_px = window_px(crop_px, config.reach_px[1])
         self.side_px = self.window_px - crop_px + 1  # of a kernel
         self.photos = photos
@@ -163,14 +164,15 @@ class ShakePairs(Dataset):
         return torch.where(still[:, None, None, None], sharp, blurred), sharp
 
     def _window(self, rng: np.random.Generator) -> Photo:
-        """A crop with room for the blur around it, turned and mirrored at random."""
+        """A crop with room for the blur around it, mirrored and, if asked for, turned at random."""
         draw = rng.random() * self.cumulative[-1]
         i, row, column = self.tiles[np.searchsorted(self.cumulative, draw, side="right")]
         photo, w = self.photos[i], self.window_px
         jitter = rng.integers(0, TILE_PX, 2)
         y = np.clip(row * TILE_PX + jitter[0] - w // 2, 0, photo.shape[0] - w)
         x = np.clip(column * TILE_PX + jitter[1] - w // 2, 0, photo.shape[1] - w)
-        window = np.rot90(photo[y : y + w, x : x + w], int(rng.integers(4)))
+        quarters = int(rng.integers(4))  # drawn in any case, so that all else is the same
+        window = np.rot90(photo[y : y + w, x : x + w], quarters if self.turned else 0)
         return window[:, ::-1] if rng.integers(2) else window
 
 

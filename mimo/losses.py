@@ -16,16 +16,17 @@ from mimo.network import Image, Pyramid
 Loss = Float[Tensor, ""]
 
 
-def pyramid(sharp: Image) -> Pyramid:
+def pyramid(sharp: Image, mode: str = "bilinear") -> Pyramid:
     """Sharp targets S_1, S_2, S_3: bilinear at half and quarter size, without anti-aliasing.
 
     As in the authors' code. Its blurred inputs are decimated instead, so that their pixels lie
     half a pixel (scale 2) and one and a half (scale 3) of the full image up and left of these.
+    With "nearest" for `mode` the targets are decimated too.
     """
     return (
         sharp,
-        F.interpolate(sharp, scale_factor=0.5, mode="bilinear"),
-        F.interpolate(sharp, scale_factor=0.25, mode="bilinear"),
+        F.interpolate(sharp, scale_factor=0.5, mode=mode),
+        F.interpolate(sharp, scale_factor=0.25, mode=mode),
     )
 
 

@@ -139,7 +139,10 @@ def _ledger(base: TrainConfig, seeds: int) -> Rows:
         "input-antialiased": (antialiased, "smaller inputs without aliasing"),
         "aff-bilinear": (replace(base, variant="aff-bilinear"), "AFF resizes without aliasing"),
         "aff-dropout": (dropout, "a tenth of the channels out of AFF dropped"),
+        "targets-nearest": (replace(base, targets="nearest"), "smaller targets decimated too"),
     }
+    if base.steps:  # GoPro's crops are mirrored alone anyway
+        changes["mirrored"] = (replace(base, turned=False), "crops mirrored alone, not turned")
     return _rows(seeds, changes)
 
 

@@ -92,8 +92,8 @@ def training_pairs(
         "test": config.test,
         "test_sha256": listing_hash(photo_paths(testset.split(config.test))),
     }
-    ramp_steps = config.ramp_steps
-    shaken = ShakePairs(photos, config.blur, steps=config.steps, ramp_steps=ramp_steps, **how)
+    how |= {k: getattr(config, k) for k in ("steps", "ramp_steps", "turned")}
+    shaken = ShakePairs(photos, config.blur, **how)
     return shaken, source, config
 
 
@@ -184,7 +184,7 @@ def train(
     def update(*batch: Tensor) -> Tensor:
         """One step of the optimiser; returns the two losses."""
         blurred, sharp = shaken(*batch)
-        targets = pyramid(sharp)
+        targets = pyramid(sharp, config.targets)
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):
             restored = model(blurred.contiguous(memory_format=torch.channels_last))
         content = content_loss(restored, targets)

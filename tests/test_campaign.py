@@ -1,7 +1,7 @@
 """A campaign runs each pair once, survives being stopped, and its records can be checked."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 from test_train import CONFIG as SMALL
 
 from mimo import campaign, data, record, testset
-from mimo.config import InputError
+from mimo.config import InputError, from_record, to_record
 from mimo.rows import CAMPAIGNS, CLAIMS, Row
 
 CONFIG = replace(SMALL, steps=2, log_steps=1)
@@ -181,7 +181,7 @@ def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
     assert records or name == "clean-parts"  # which is announced, and not begun
     for found in records:
         row = CAMPAIGNS[name][found["row"]]
-        assert found["config"] == json.loads(json.dumps(asdict(row.config))), found["row"]
+        assert from_record(found["config"]) == to_record(row.config), found["row"]
         assert found["seed"] < row.seeds and not found["git"]["dirty"]
         assert set(found["budgets"]) == {
             str(s) for s in (*row.config.budgets_steps, row.config.steps)

@@ -95,6 +95,20 @@ def test_weak_blur_can_be_drawn_more_often():
     assert np.allclose(weak, 16 * (even / 16) ** 2)
 
 
+def test_crops_are_turned_only_if_asked_for_and_all_else_stays():
+    down = np.repeat(np.arange(200, dtype=np.uint8)[:, None, None], 300, axis=1).repeat(3, axis=2)
+    kept, turned = (pairs(turned=t) for t in (False, True))
+    for each in (kept, turned):
+        each.photos = [down] * 3
+        each.tiles = [(0, 1, 1)] * len(each.tiles)
+    drawn = [[each.drawn(step) for step in range(4)] for each in (kept, turned)]
+    upright = [[bool((w[:, 1:] > w[:, :-1]).all()) for w, *_ in steps] for steps in drawn]
+    assert all(upright[0]) and not any(upright[1])
+    for one, two in zip(*drawn, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one[1:], two[1:], strict=True))
+        assert torch.equal(one[0].flatten(1).sort()[0], two[0].flatten(1).sort()[0])  # same place
+
+
 def test_blur_can_grow_over_the_first_steps():
     config = BlurConfig(reach_px=(2.0, 12.0))
     for step, largest in ((0, 2.0), (25, 7.0), (50, 12.0), (99, 12.0)):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mimo.losses import content_loss, frequency_loss, pyramid, total_loss
+from mimo.network import half
 
 SHAPES = [(2, 3, 16, 24), (2, 3, 8, 12), (2, 3, 4, 6)]
 RNG = np.random.default_rng(0)
@@ -49,3 +50,10 @@ def test_targets_are_bilinear_without_anti_aliasing():
     assert torch.allclose(half, torch.nn.functional.avg_pool2d(image, 2))
     middle = torch.nn.functional.avg_pool2d(image[..., 1:, 1:], 2, stride=4)  # pixels 1 and 2 of 4
     assert torch.allclose(quarter, middle)
+
+
+def test_decimated_targets_are_made_as_the_inputs_are():
+    image = torch.rand(1, 3, 16, 24)
+    full, second, third = pyramid(image, "nearest")
+    assert full is image
+    assert torch.equal(second, half(image)) and torch.equal(third, half(half(image)))

@@ -129,6 +129,17 @@ def test_photos_whose_half_is_too_small_for_a_crop_are_used_at_full_size_alone(t
     assert (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.parametrize("change", [{"targets": "nearest"}, {"turned": False}])
+def test_targets_and_turns_are_as_configured(tmp_path, change):
+    losses = []
+    for name, config in (("as it is", CONFIG), ("changed", replace(CONFIG, **change))):
+        train.train(config, tmp_path / name)
+        with (tmp_path / name / "metrics.csv").open() as file:
+            row = next(csv.DictReader(file))
+        losses.append((row["content"], row["frequency"]))
+    assert losses[0] != losses[1]
+
+
 def test_a_small_network_learns_to_deblur_one_batch():
     """Over the same crops again and again, the error falls by a tenth within 150 steps."""
     photos = [data.read_photo(p) for p in data.photo_paths("train")[:2]]
