@@ -185,10 +185,13 @@ def test_a_claim_is_found_by_its_rows_and_judged_in_its_family():
         compare.claimed("fusion/fam-sum", "components/full")
 
 
+ADDED = {"ledger/targets-nearest", "ledger/mirrored"}  # after the claims, and without one
+
+
 def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     of_family = {f: {r for c in claims for r in (c.row, c.other)} for f, claims in CLAIMS.items()}
     rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
-    assert set().union(*of_family.values()) == rows
+    assert set().union(*of_family.values()) == rows - ADDED and ADDED < rows
     primary = [c.row for claims in CLAIMS.values() for c in claims if c.primary]
     twice = [[f"{of}/full"] * 2 for of in ("components", "long", "size", "clean")]
     assert primary == sum(twice, [])
