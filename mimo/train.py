@@ -92,8 +92,8 @@ def training_pairs(
         "test": config.test,
         "test_sha256": listing_hash(photo_paths(testset.split(config.test))),
     }
-    how |= {k: getattr(config, k) for k in ("steps", "ramp_steps", "turned")}
-    shaken = ShakePairs(photos, config.blur, **how)
+    how |= {"ramp_steps": config.ramp_steps, "turned": config.turned}
+    shaken = ShakePairs(photos, config.blur, steps=config.steps, **how)
     return shaken, source, config
 
 

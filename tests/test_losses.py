@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mimo.losses import content_loss, frequency_loss, pyramid, total_loss
-from mimo.network import half
+from mimo.network import half as decimated
 
 SHAPES = [(2, 3, 16, 24), (2, 3, 8, 12), (2, 3, 4, 6)]
 RNG = np.random.default_rng(0)
@@ -56,4 +56,4 @@ def test_decimated_targets_are_made_as_the_inputs_are():
     image = torch.rand(1, 3, 16, 24)
     full, second, third = pyramid(image, "nearest")
     assert full is image
-    assert torch.equal(second, half(image)) and torch.equal(third, half(half(image)))
+    assert torch.equal(second, decimated(image)) and torch.equal(third, decimated(second))
