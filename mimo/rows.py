@@ -197,7 +197,7 @@ def _pilot() -> Rows:
     return found
 
 
-CLEAN = _clean(ABLATION, seeds=3)
+CLEAN = _clean(ABLATION, seeds=5)
 
 CAMPAIGNS: dict[str, Rows] = {
     "pilot": _pilot(),
