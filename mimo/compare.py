@@ -175,20 +175,18 @@ def by_scene(
     return {scene: float(np.mean(values)) for scene, values in scenes.items()}
 
 
-def means(row: str, *, budget: float = 1.0, seeds: int | None = None, **where: Any) -> Means:
+def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
     """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW.
 
-    seeds: only the first so many; without it those of `LOOK`, or all.
+    While `LOOK` has its campaign, the seeds of that look only.
     """
     found = {}
-    seeds = seeds or LOOK.get(row.split("/")[0])
     for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
         seed = int(path.name.rsplit("-seed", 1)[1])
-        if seeds is not None and seed >= seeds:
-            continue
-        rows = _images(path)
-        step = round(budget * max(r["step"] for r in rows))
-        found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
+        if seed < LOOK.get(row.split("/")[0], np.inf):
+            rows = _images(path)
+            step = round(budget * max(r["step"] for r in rows))
+            found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
     return found
 
 
@@ -237,7 +235,7 @@ def judged(
     """
     claims = CLAIMS[family]
     effects = [estimate(differences(c.row, c.other, **where)) for c in claims]
-    planned = [where.get("seeds") or min(_planned(c.row), _planned(c.other)) for c in claims]
+    planned = [min(_planned(c.row), _planned(c.other)) for c in claims]
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
     found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)
     return [Judged(*of_claim) for of_claim in zip(claims, effects, found, strict=True)]
