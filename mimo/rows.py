@@ -198,25 +198,22 @@ def _pilot() -> Rows:
 
 
 CLEAN = _clean(ABLATION, seeds=5)
+CLEAN_FULL = CLEAN["full"].config
+OTHERS = {"fusion": _fusion, "loss": _loss, "ledger": _ledger, "depth": _depth}
 
 CAMPAIGNS: dict[str, Rows] = {
     "pilot": _pilot(),
     "components": _components(ABLATION, seeds=6),
-    "fusion": _fusion(ABLATION, seeds=3),
-    "loss": _loss(ABLATION, seeds=3),
-    "ledger": _ledger(ABLATION, seeds=3),
-    "depth": _depth(ABLATION, seeds=3),
+    **{name: of(ABLATION, seeds=3) for name, of in OTHERS.items()},
     "long": _long(ABLATION, seeds=3),
     "size": _size(ABLATION, seeds=3),
     "clean": _primary(CLEAN),
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
+    **{f"clean-{name}": of(CLEAN_FULL, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),
-    "fusion-paper": _fusion(PAPER, seeds=3),
-    "loss-paper": _loss(PAPER, seeds=3),
-    "ledger-paper": _ledger(PAPER, seeds=3),
-    "depth-paper": _depth(PAPER, seeds=3),
+    **{f"{name}-paper": of(PAPER, seeds=3) for name, of in OTHERS.items()},
 }
 
 
