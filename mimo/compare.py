@@ -149,7 +149,7 @@ Means = Mapping[int, Mapping[str, float]]  # by seed, by scene
 
 # Families of which the plan has more seeds to come: with how many they are judged until then. No
 # number rests on the others before all of them are there.
-LOOK = {"clean": 3, "clean-parts": 3}
+LOOK = {"clean-parts": 3}
 
 
 def by_scene(
