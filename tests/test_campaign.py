@@ -178,11 +178,11 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
-@pytest.mark.parametrize("name", [*CLAIMS, "pilot", "recipe"])
+@pytest.mark.parametrize("name", CAMPAIGNS)
 def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
     monkeypatch.undo()
     records = campaign.records(name)
-    assert records
+    assert records or name not in CLAIMS  # the others have no results yet
     for found in records:
         row = CAMPAIGNS[name][found["row"]]
         assert from_record(found["config"]) == to_record(row.config), found["row"]
