@@ -147,10 +147,6 @@ def _images(folder: Path) -> tuple[dict, ...]:
 
 Means = Mapping[int, Mapping[str, float]]  # by seed, by scene
 
-# Families of which the plan has more seeds to come: with how many they are judged until then. No
-# number rests on the others before all of them are there.
-LOOK = {"clean-parts": 3}
-
 
 def by_scene(
     rows: Iterable[Mapping[str, Any]],
@@ -176,17 +172,13 @@ def by_scene(
 
 
 def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
-    """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW.
-
-    While `LOOK` has its campaign, the seeds of that look only.
-    """
+    """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW."""
     found = {}
     for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
+        rows = _images(path)
+        step = round(budget * max(r["step"] for r in rows))
         seed = int(path.name.rsplit("-seed", 1)[1])
-        if seed < LOOK.get(row.split("/")[0], np.inf):
-            rows = _images(path)
-            step = round(budget * max(r["step"] for r in rows))
-            found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
+        found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
     return found
 
 
@@ -218,10 +210,6 @@ class Judged(NamedTuple):
 AWAITED = "seeds are missing"
 
 
-def _planned(row: str) -> int:
-    return LOOK.get(row.split("/")[0], named(row).seeds)
-
-
 def judged(
     family: str, *, estimate: Callable[[Differences], Effect] = effect, **where: Any
 ) -> list[Judged]:
@@ -235,7 +223,7 @@ def judged(
     """
     claims = CLAIMS[family]
     effects = [estimate(differences(c.row, c.other, **where)) for c in claims]
-    planned = [min(_planned(c.row), _planned(c.other)) for c in claims]
+    planned = [min(named(c.row).seeds, named(c.other).seeds) for c in claims]
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))
     found = verdicts(effects, SMALLEST_DB) if complete else [AWAITED] * len(claims)
     return [Judged(*of_claim) for of_claim in zip(claims, effects, found, strict=True)]

@@ -130,14 +130,6 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     )  # 2.25 from two seeds and two scenes, whose mean is 4.5 or 0
     monkeypatch.setitem(planned, "bad", Row(ABLATION, "", seeds=3))
     assert compare.judged("table")[0].verdict == compare.AWAITED
-    assert list(compare.means("table/good")) == [0, 1, 2]
-    monkeypatch.setitem(compare.LOOK, "table", 2)  # while more seeds are to come
-    assert list(compare.means("table/good")) == [0, 1]
-    assert compare.judged("table")[0].verdict == VERDICTS[2]
-
-
-def test_an_earlier_look_lasts_until_all_seeds_are_there():
-    assert all(campaign.pairs_to_run(family) for family in compare.LOOK)
 
 
 def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
