@@ -198,7 +198,7 @@ def _pilot() -> Rows:
 
 
 CLEAN = _clean(ABLATION, seeds=5)
-CLEAN_FULL = CLEAN["full"].config
+# Tables of other choices than those of `full`.
 OTHERS = {"fusion": _fusion, "loss": _loss, "ledger": _ledger, "depth": _depth}
 
 CAMPAIGNS: dict[str, Rows] = {
@@ -209,7 +209,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "size": _size(ABLATION, seeds=3),
     "clean": _primary(CLEAN),
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
-    **{f"clean-{name}": of(CLEAN_FULL, seeds=3) for name, of in OTHERS.items()},
+    **{f"clean-{name}": of(CLEAN["full"].config, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),

@@ -10,7 +10,7 @@ from test_train import CONFIG as SMALL
 
 from mimo import campaign, data, record, testset
 from mimo.config import InputError, from_record, to_record
-from mimo.rows import CAMPAIGNS, CLAIMS, Row
+from mimo.rows import CAMPAIGNS, OTHERS, Row
 
 CONFIG = replace(SMALL, steps=2, log_steps=1)
 ROWS = {
@@ -178,11 +178,14 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
+AHEAD = {f"clean-{name}" for name in OTHERS} | {name for name in CAMPAIGNS if "-paper" in name}
+
+
 @pytest.mark.parametrize("name", CAMPAIGNS)
 def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
     monkeypatch.undo()
     records = campaign.records(name)
-    assert records or name not in CLAIMS  # the others have no results yet
+    assert records or name in AHEAD
     for found in records:
         row = CAMPAIGNS[name][found["row"]]
         assert from_record(found["config"]) == to_record(row.config), found["row"]
