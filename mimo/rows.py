@@ -39,6 +39,7 @@ RECIPE = replace(
 def _recipe() -> Rows:
     small = RECIPE
     crops = small.batch_images_global * small.steps
+    nadam = replace(small, optimizer="NAdam")
     changes = {
         "base": (small, "Adam, 1e-3, constant then cosine, clipped, heads at zero, averaged"),
         "lr-1e-4": (replace(small, lr=1e-4), "the paper's learning rate"),
@@ -55,11 +56,8 @@ def _recipe() -> Rows:
         "no-average": (replace(small, ema_decay=0.0), "last weights instead of their average"),
         "float32": (replace(small, bfloat16=False), "float32 throughout"),
         "adamw": (replace(small, optimizer="AdamW"), "AdamW"),
-        "nadam": (replace(small, optimizer="NAdam"), "NAdam"),
-        "nadam-no-average": (
-            replace(small, optimizer="NAdam", ema_decay=0.0),
-            "NAdam, and last weights",
-        ),
+        "nadam": (nadam, "NAdam"),
+        "nadam-no-average": (replace(nadam, ema_decay=0.0), "NAdam, and last weights"),
         "ramp": (replace(small, ramp_steps=small.steps // 2), "blur grows over the first half"),
         "crops-128": (
             replace(small, crop_px=128, batch_images_global=2),
@@ -242,55 +240,59 @@ SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says wh
 
 def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
     """The primary claims. whole: the campaign of all three rows."""
-    with_loss = (
-        "with the same loss too" if prefix else "with the same loss, MIMO-UNet beats the U-Net"
-    )
+    with_loss = "with the same loss" + (" too" if prefix else ", MIMO-UNet beats the U-Net")
     others = {"MIMO-UNet beats the plain U-Net": "unet", with_loss: "unet-msfr"}
     return [Claim(prefix + w, f"{whole}/full", f"{whole}/{o}", True) for w, o in others.items()]
 
 
-def _of_parts(whole: str, parts: str, prefix: str = "") -> list[Claim]:
-    """What each part is worth. whole: campaign of `unet` and `full`; parts: of the other rows."""
-    unet, full, without_msfr = f"{whole}/unet", f"{whole}/full", f"{parts}/mise-mosd-aff"
-    printed = ("mimo-unet-gopro", "mimo-unet-content-loss")
-    claims = [
-        Claim("inputs at three scales help a U-Net", f"{parts}/mise", unet),
-        Claim("outputs at three scales help a U-Net", f"{parts}/mosd", unet),
-        Claim("AFF helps on top of both", without_msfr, f"{parts}/mise-mosd"),
-        Claim("MSFR helps on top of all three", full, without_msfr, printed=printed),
-        Claim("MIMO-UNet needs its inputs", full, f"{parts}/full-no-mise"),
-        Claim("MIMO-UNet needs its outputs", full, f"{parts}/full-no-mosd"),
-        Claim("MIMO-UNet needs AFF", full, f"{parts}/full-no-aff"),
-        Claim("parts beat width", without_msfr, f"{parts}/unet-wide"),
-    ]
-    return [replace(claim, words=prefix + claim.words) for claim in claims]
-
+_UNET, _FULL, _WITHOUT_MSFR = (f"components/{name}" for name in ("unet", "full", "mise-mosd-aff"))
+_PRINTED = ("mimo-unet-gopro", "mimo-unet-content-loss")  # what the authors' MSFR is worth
 
 CLAIMS: dict[str, list[Claim]] = {
-    "components": _of_whole("components") + _of_parts("components", "components"),
+    "components": [
+        *_of_whole("components"),
+        Claim("inputs at three scales help a U-Net", "components/mise", _UNET),
+        Claim("outputs at three scales help a U-Net", "components/mosd", _UNET),
+        Claim("AFF helps on top of both", _WITHOUT_MSFR, "components/mise-mosd"),
+        Claim("MSFR helps on top of all three", _FULL, _WITHOUT_MSFR, printed=_PRINTED),
+        Claim("MIMO-UNet needs its inputs", _FULL, "components/full-no-mise"),
+        Claim("MIMO-UNet needs its outputs", _FULL, "components/full-no-mosd"),
+        Claim("MIMO-UNet needs AFF", _FULL, "components/full-no-aff"),
+        Claim("parts beat width", _WITHOUT_MSFR, "components/unet-wide"),
+    ],
     "fusion": [
-        Claim("FAM beats a sum", "components/full", "fusion/fam-sum"),
-        Claim("FAM beats a convolution of both", "components/full", "fusion/fam-concat"),
-        Claim("SCM beats one convolution", "components/full", "fusion/scm-conv"),
+        Claim("FAM beats a sum", _FULL, "fusion/fam-sum"),
+        Claim("FAM beats a convolution of both", _FULL, "fusion/fam-concat"),
+        Claim("SCM beats one convolution", _FULL, "fusion/scm-conv"),
     ],
     "loss": [
-        Claim("MSFR: 0.1 beats 0.03", "components/full", "loss/weight-0.03"),
-        Claim("MSFR: 0.1 beats 0.3", "components/full", "loss/weight-0.3"),
-        Claim("MSFR: real and imaginary parts beat the modulus", "components/full", "loss/modulus"),
-        Claim("MSFR: the whole spectrum beats half of it", "components/full", "loss/one-sided"),
-        Claim("MSFR: unscaled beats orthonormal", "components/full", "loss/orthonormal"),
+        Claim("MSFR: 0.1 beats 0.03", _FULL, "loss/weight-0.03"),
+        Claim("MSFR: 0.1 beats 0.3", _FULL, "loss/weight-0.3"),
+        Claim("MSFR: real and imaginary parts beat the modulus", _FULL, "loss/modulus"),
+        Claim("MSFR: the whole spectrum beats half of it", _FULL, "loss/one-sided"),
+        Claim("MSFR: unscaled beats orthonormal", _FULL, "loss/orthonormal"),
     ],
     "ledger": [
-        Claim("inputs without aliasing are better", "ledger/input-antialiased", "components/full"),
-        Claim("AFF without aliasing is better", "ledger/aff-bilinear", "components/full"),
-        Claim("dropout in AFF is better", "ledger/aff-dropout", "components/full"),
+        Claim("inputs without aliasing are better", "ledger/input-antialiased", _FULL),
+        Claim("AFF without aliasing is better", "ledger/aff-bilinear", _FULL),
+        Claim("dropout in AFF is better", "ledger/aff-dropout", _FULL),
     ],
     "depth": [
-        Claim("4 residual blocks beat 2", "components/full", "depth/blocks-2"),
-        Claim("8 residual blocks beat 4", "depth/blocks-8", "components/full"),
+        Claim("4 residual blocks beat 2", _FULL, "depth/blocks-2"),
+        Claim("8 residual blocks beat 4", "depth/blocks-8", _FULL),
     ],
     "long": _of_whole("long", "trained longer, "),
     "size": _of_whole("size", "at its own size, "),
     "clean": _of_whole("clean", "without noise, "),
-    "clean-parts": _of_parts("clean", "clean-parts", "without noise, "),
 }
+
+
+def _on_weak_blur(claim: Claim) -> Claim:
+    """The same claim about the same rows, trained and judged as `clean` is."""
+    whole = {f"parts/{name}": f"clean/{name}" for name in CAMPAIGNS["clean"]}
+    names = (of.replace("components", "parts") for of in (claim.row, claim.other))
+    row, other = (whole.get(of, f"clean-{of}") for of in names)
+    return replace(claim, words=f"without noise, {claim.words}", row=row, other=other)
+
+
+CLAIMS["clean-parts"] = [_on_weak_blur(c) for c in CLAIMS["components"] if not c.primary]
