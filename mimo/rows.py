@@ -158,10 +158,11 @@ def _primary(rows: Rows) -> Rows:
     return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
 
 
-def _long(base: TrainConfig, seeds: int) -> Rows:
-    """The rows of the primary claims, trained eight times as long."""
-    budgets = (*base.budgets_steps, base.steps, 2 * base.steps, 4 * base.steps)
-    return _primary(_components(replace(base, steps=8 * base.steps, budgets_steps=budgets), seeds))
+def _long(base: TrainConfig, seeds: int, doublings: int) -> Rows:
+    """The rows of the primary claims, trained longer; each doubling is a budget."""
+    steps = [base.steps * 2**n for n in range(doublings + 1)]
+    budgets = (*base.budgets_steps, *steps[:-1])
+    return _primary(_components(replace(base, steps=steps[-1], budgets_steps=budgets), seeds))
 
 
 def _size(base: TrainConfig, seeds: int) -> Rows:
@@ -203,10 +204,11 @@ CAMPAIGNS: dict[str, Rows] = {
     "pilot": _pilot(),
     "components": _components(ABLATION, seeds=6),
     **{name: of(ABLATION, seeds=3) for name, of in OTHERS.items()},
-    "long": _long(ABLATION, seeds=3),
+    "long": _long(ABLATION, seeds=3, doublings=3),
     "size": _size(ABLATION, seeds=3),
     "clean": _primary(CLEAN),
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
+    "clean-long": _long(CLEAN["full"].config, seeds=3, doublings=2),
     **{f"clean-{name}": of(CLEAN["full"].config, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
