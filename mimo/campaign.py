@@ -14,9 +14,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from mimo import record
-from mimo.config import InputError, from_record, to_record
+from mimo.config import InputError, TrainConfig, from_record, to_record
 from mimo.data import DATA
 from mimo.rows import CAMPAIGNS
 from mimo.train import train
@@ -43,7 +44,8 @@ def folder(campaign: str, pair: Pair) -> Path:
 def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
     """Train one row with one seed on one thread, and put its record in its place; seconds spent.
 
-    data: GoPro, or a packed copy, for rows that train on it.
+    data: GoPro, or a packed copy, for rows that train on it. What was killed goes on when called
+    again. Raises InputError while another process runs the same pair.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
@@ -52,13 +54,27 @@ def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
     out = UNFINISHED / campaign / final.name
     command = f"python -m mimo ablate {campaign}"
     config = CAMPAIGNS[campaign][row].config
-    train(config, out, folder=data, seed=seed, resume=True, command=command, progress=False)
-    (out / "weights.safetensors").unlink()  # a checkpoint: not kept
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(final.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.move(out, partial)
-    partial.rename(final)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out.parent / f"{out.name}.lock", blocking=False):
+            done = out / "run.json"
+            if not (done.exists() and _of_config(record.read_json(done), config)):
+                train(
+                    config,
+                    out,
+                    folder=data,
+                    seed=seed,
+                    resume=True,
+                    command=command,
+                    progress=False,
+                )
+            final.mkdir(parents=True, exist_ok=True)
+            for name in TABLES:  # weights and states are not kept
+                shutil.copy(out / name, final)
+            record.write_json(final / done.name, record.read_json(done))  # now it is finished
+            shutil.rmtree(out)
+    except Timeout:
+        raise InputError(f"{campaign} {row} seed {seed}: is being run already") from None
     return time.monotonic() - started
 
 
@@ -109,6 +125,13 @@ def records(campaign: str) -> list[dict]:
     return found
 
 
+def _of_config(recorded: dict, config: TrainConfig) -> bool:
+    wanted = to_record(config)
+    if config.epochs:  # the steps that they come to depend on the data
+        wanted |= {k: recorded["config"][k] for k in ("steps", "halve_steps")}
+    return from_record(recorded["config"]) == wanted
+
+
 def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
@@ -129,10 +152,7 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     old = folder(campaign, pair)
     config = rows[pair[0]].config
     recorded = record.read_json(old / "run.json")
-    wanted = to_record(config)
-    if config.epochs:  # the steps that they come to depend on the data
-        wanted |= {k: recorded["config"][k] for k in ("steps", "halve_steps")}
-    if from_record(recorded["config"]) != wanted:
+    if not _of_config(recorded, config):
         raise InputError(f"{old}: was run with another configuration than the row has now")
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:

@@ -164,8 +164,8 @@ def by_scene(
     """
     scenes: dict[str, list[float]] = {}
     for r in rows:
-        strong = reach_px[0] <= r["strength_px"] < reach_px[1]
-        if r["kind"] == kind and strong and r["scene"] != without:
+        beyond = r["strength_px"] < reach_px[0] or r["strength_px"] >= reach_px[1]  # NaN: not known
+        if r["kind"] == kind and not beyond and r["scene"] != without:
             value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
             scenes.setdefault(r["scene"], []).append(value)
     return {scene: float(np.mean(values)) for scene, values in scenes.items()}
@@ -174,10 +174,10 @@ def by_scene(
 def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
     """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW."""
     found = {}
-    for path in sorted(campaign.RUNS.glob(f"{row}-seed*")):
-        rows = _images(path)
+    for path in sorted(campaign.RUNS.glob(f"{row}-seed*/run.json")):
+        rows = _images(path.parent)
         step = round(budget * max(r["step"] for r in rows))
-        seed = int(path.name.rsplit("-seed", 1)[1])
+        seed = int(path.parent.name.rsplit("-seed", 1)[1])
         found[seed] = by_scene((r for r in rows if r["step"] == step), **where)
     return found
 

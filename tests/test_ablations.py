@@ -45,7 +45,7 @@ def test_each_row_trains_all_of_its_network_with_its_loss(name):
     net = initial_network(replace(config, zero_heads=False), seed=0)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         restored = net(torch.rand(4, 3, 32, 40))
-    targets = pyramid(torch.rand(4, 3, 32, 40))
+    targets = pyramid(torch.rand(4, 3, 32, 40), config.targets)
     content = content_loss(restored, targets)
     frequency = FREQUENCY[config.frequency](restored, targets)
     (content + config.frequency_weight * frequency).backward()

@@ -1,16 +1,23 @@
 """A campaign runs each pair once, survives being stopped, and its records can be checked."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from test_train import CONFIG as SMALL
 
-from mimo import campaign, data, record, testset
+from mimo import campaign, compare, data, record, testset
 from mimo.config import InputError, from_record, to_record
 from mimo.rows import CAMPAIGNS, OTHERS, Row
+from mimo.train import train
 
 CONFIG = replace(SMALL, steps=2, log_steps=1)
 ROWS = {
@@ -120,6 +127,48 @@ def test_a_stopped_run_goes_on_from_its_state(small, monkeypatch):
     assert campaign.pairs_to_run("components") == []
 
 
+def test_a_run_killed_after_its_last_step_is_put_in_its_place(small, monkeypatch):
+    """Wherever between the end of the training and the end of the pair."""
+    write, folder = record.write_json, small / "records/components/first-seed0"
+    unfinished = small / "unfinished/components/first-seed0"
+
+    def dies(path, content):
+        if path.parent == folder:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(record, "write_json", dies)
+    with pytest.raises(KeyboardInterrupt):
+        campaign.run_pair("components", ("first", 0))
+    assert (unfinished / "run.json").exists() and not (folder / "run.json").exists()
+    assert campaign.records("components") == [] and compare.means("components/first") == {}
+    assert campaign.pairs_to_run("components")[0] == ("first", 0)
+    (unfinished / "state.pt").write_bytes(b"left by a kill between the record and the state")
+    monkeypatch.setattr(record, "write_json", write)
+    monkeypatch.setattr(data.ShakePairs, "__getitem__", lambda *_: pytest.fail("trained again"))
+    campaign.run_pair("components", ("first", 0))
+    assert sorted(p.name for p in folder.iterdir()) == ["images.csv", "metrics.csv", "run.json"]
+    assert not unfinished.exists() and len(compare.means("components/first")) == 1
+
+
+def test_a_finished_run_of_another_configuration_is_not_taken_for_the_rows(small):
+    other = replace(CONFIG, lr=0.5)
+    train(other, small / "unfinished/components/first-seed0", progress=False)
+    with pytest.raises(InputError, match="holds a finished run"):
+        campaign.run_pair("components", ("first", 0))
+    assert not (small / "records").exists()
+
+
+def test_a_pair_that_another_process_runs_is_left_alone(small):
+    (small / "unfinished/components").mkdir(parents=True)
+    with (
+        FileLock(small / "unfinished/components/first-seed0.lock"),
+        pytest.raises(InputError, match="^components first seed 0: is being run already$"),
+    ):
+        campaign.run_pair("components", ("first", 0))
+    campaign.run_pair("components", ("first", 0))
+
+
 def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, monkeypatch):
     with pytest.raises(InputError, match="no finished run to check"):
         campaign.check("components")
@@ -164,11 +213,53 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
         campaign.check("components")
 
 
-def test_real_processes_run_side_by_side(small, monkeypatch):
-    """Spawned processes know nothing of this test: each fails on a row they can't have."""
-    monkeypatch.setitem(campaign.CAMPAIGNS, "nonsense", ROWS)
-    with pytest.raises(KeyError):
-        campaign.run("nonsense", workers=2)
+TWO_ROWS = """
+from pathlib import Path
+
+from mimo import campaign, data, testset
+from test_campaign import CONFIG, replace, Row
+
+few = tuple(p for p, _ in zip(data.shake_test("validation"), range(4)))
+testset.pairs = lambda name: few
+campaign.RUNS, campaign.UNFINISHED = Path("records"), Path("unfinished")
+long = replace(CONFIG, steps=40, save_s=0.0)
+campaign.CAMPAIGNS["components"] = {
+    "first": Row(long, "one", seeds=1),
+    "second": Row(replace(long, variant="unet", frequency_weight=0.0), "two", seeds=1),
+}
+if __name__ == "__main__":
+    assert campaign.run("components", workers=2) == 0
+"""
+
+
+def test_two_runs_side_by_side_may_be_killed_and_end_as_if_they_had_not_been(small):
+    """Spawned processes import the script, and with it its two small rows."""
+    (small / "two_rows.py").write_text(TWO_ROWS)
+    paths = f"{Path(__file__).parent}:{Path(campaign.__file__).parents[1]}"
+
+    def started():
+        return subprocess.Popen(
+            [sys.executable, "two_rows.py"],
+            cwd=small,
+            env=os.environ | {"PYTHONPATH": paths},
+            start_new_session=True,
+        )
+
+    killed = started()
+    states = [small / f"unfinished/components/{row}-seed0/state.pt" for row in ("first", "second")]
+    deadline = time.monotonic() + 300
+    while not all(s.exists() for s in states) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and all(s.exists() for s in states)
+    assert started().wait(300) == 0
+    for row in ("first", "second"):
+        config = CONFIG if row == "first" else replace(CONFIG, variant="unet", frequency_weight=0.0)
+        once = train(replace(config, steps=40, save_s=0.0), small / row, progress=False)
+        found = json.loads((small / f"records/components/{row}-seed0/run.json").read_text())
+        assert (
+            found["weights_sha256"] == once["weights_sha256"] and found["hardware"]["threads"] == 1
+        )
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)

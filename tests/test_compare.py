@@ -102,6 +102,7 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
             for reach in (2, 10)
         ]
         record.write_rows(folder / "images.csv", rows)
+        record.write_json(folder / "run.json", {})
 
     run("good-seed0", {"a": 0.05, "b": 0.02})
     run("good-seed1", {"a": 0.04, "b": 0.02})
@@ -140,6 +141,8 @@ def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     assert compare.by_scene(rows) == {"a": 29.0, "b": 20.0}
     assert compare.by_scene(rows, measure="gain_db", without="b") == {"a": 2.0}
     assert compare.by_scene(rows, reach_px=(4.0, 8.0)) == {"a": 28.0}
+    of_gopro = dict(zip(keys, ("c", "blur", float("nan"), 26.0, 25.0), strict=True))
+    assert compare.by_scene([*rows, of_gopro], kind="blur") == {"c": 26.0}
 
 
 def test_gains_are_the_means_of_each_seed():
