@@ -237,3 +237,19 @@ def claimed(row: str, other: str) -> Judged:
     pair = (row, other)
     family = next(f for f, of in CLAIMS.items() if pair in [(c.row, c.other) for c in of])
     return next(j for j in judged(family) if (j.claim.row, j.claim.other) == pair)
+
+
+def turns(family: str) -> list[tuple[int, int]]:
+    """For each claim of a family, how many seeds and how many scenes, if one were left out, would
+    turn its verdict: one that hangs on few of them is firm."""
+    pairs = [differences(c.row, c.other) for c in CLAIMS[family]]
+    all_in = verdicts([effect(d) for d in pairs], SMALLEST_DB)
+
+    def turned(axis: int) -> list[int]:
+        left_out = [
+            [effect(np.delete(d, i, axis)) for d in pairs] for i in range(pairs[0].shape[axis])
+        ]
+        found = [verdicts(effects, SMALLEST_DB) for effects in left_out]
+        return [sum(f[i] != verdict for f in found) for i, verdict in enumerate(all_in)]
+
+    return list(zip(turned(0), turned(1), strict=True))

@@ -145,6 +145,18 @@ def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     assert compare.by_scene([*rows, of_gopro], kind="blur") == {"c": 26.0}
 
 
+def test_a_verdict_that_hangs_on_one_seed_or_scene_is_counted(monkeypatch):
+    """One scene, then one seed, lies far from the rest."""
+    even = np.full((4, 20), 0.2) + np.random.default_rng(4).normal(0, 0.01, (4, 20))
+    far = even - 5.0 * (np.arange(20) == 3)
+    monkeypatch.setitem(CLAIMS, "table", [Claim("", "even", ""), Claim("", "far", "")])
+    monkeypatch.setattr(compare, "differences", lambda row, other: {"even": even, "far": far}[row])
+    assert compare.turns("table") == [(0, 0), (0, 1)]
+    seed = even - 0.3 * (np.arange(4)[:, None] == 2)
+    monkeypatch.setattr(compare, "differences", lambda row, other: {"even": even, "far": seed}[row])
+    assert compare.turns("table") == [(0, 0), (1, 0)]
+
+
 def test_gains_are_the_means_of_each_seed():
     found = compare.means("components/full", measure="gain_db", budget=0.5)
     assert compare.gains("components/full", budget=0.5) == [
