@@ -7,6 +7,7 @@ Runs of the two take turns, so that a machine that slows down slows both; each t
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mimo import record
-from mimo.config import SHIPPED
+from mimo.ablations import VARIANTS
+from mimo.config import SHIPPED, TrainConfig
 from mimo.data import ShakePairs, photo_paths, read_photo
 from mimo.losses import pyramid, total_loss
 from mimo.network import MIMOUNet
@@ -110,6 +112,15 @@ def gflop(net: MIMOUNet, x: torch.Tensor) -> float:
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         MIMOUNet(**net.config)(torch.empty(x.shape))
     return counter.get_total_flops() / 1e9
+
+
+def cost(config: TrainConfig) -> tuple[int, float]:
+    """The parameters of a configuration's network, and the multiply-adds of its convolutions in a
+    forward pass of one crop."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net = VARIANTS[config.variant](**asdict(config.net))
+        net(torch.empty(1, 3, config.crop_px, config.crop_px))
+    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 2
 
 
 def ceiling_gflops(dtype: torch.dtype, device: str = "cpu") -> float:

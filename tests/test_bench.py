@@ -2,16 +2,30 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mimo import MIMOUNet, bench
 from mimo.__main__ import main
+from mimo.config import PAPER, NetConfig
 from mimo.data import DATA
 from mimo.losses import content_loss, pyramid
+from mimo.train import initial_network
 
 SMALL = {"tiny": {"width": 8, "res_blocks": 1}}
+
+
+def test_a_rows_cost_is_that_of_its_network_on_one_crop():
+    parameters, multiply_adds = bench.cost(replace(PAPER, crop_px=256))
+    assert parameters == 6_807_171
+    assert multiply_adds == pytest.approx(127.4e9 / 2, rel=0.002)
+    narrow = replace(PAPER, net=NetConfig(width=16), variant="unet", crop_px=128)
+    net = initial_network(narrow, seed=0)
+    parameters, multiply_adds = bench.cost(narrow)
+    assert parameters == sum(p.numel() for p in net.parameters())
+    assert multiply_adds < 127.4e9 / 2 / 16
 
 
 def test_a_pass_of_the_papers_network_is_127_gflop():
