@@ -38,7 +38,6 @@ RECIPE = replace(
 
 def _recipe() -> Rows:
     small = RECIPE
-    crops = small.batch_images_global * small.steps
     nadam = replace(small, optimizer="NAdam")
     changes = {
         "base": (small, "Adam, 1e-3, constant then cosine, clipped, heads at zero, averaged"),
@@ -64,7 +63,7 @@ def _recipe() -> Rows:
             "2 crops of 128 px instead of 8 of 64",
         ),
         "crops-96": (
-            replace(small, crop_px=96, batch_images_global=4, steps=crops * 64**2 // (4 * 96**2)),
+            replace(small, crop_px=96, batch_images_global=4, steps=small.steps * 8 // 9),
             "4 crops of 96 px, as many pixels in all",
         ),
     }
@@ -298,3 +297,4 @@ def _on_weak_blur(claim: Claim) -> Claim:
 
 
 CLAIMS["clean-parts"] = [_on_weak_blur(c) for c in CLAIMS["components"] if not c.primary]
+CLAIMS |= {f"clean-{table}": list(map(_on_weak_blur, CLAIMS[table])) for table in ("fusion",)}

@@ -16,7 +16,7 @@ from test_train import CONFIG as SMALL
 
 from mimo import campaign, compare, data, record, testset
 from mimo.config import InputError, from_record, to_record
-from mimo.rows import CAMPAIGNS, OTHERS, Row
+from mimo.rows import CAMPAIGNS, Row
 from mimo.train import train
 
 CONFIG = replace(SMALL, steps=2, log_steps=1)
@@ -269,11 +269,8 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
-AHEAD = (
-    {"clean-long"}
-    | {f"clean-{name}" for name in OTHERS}
-    | {name for name in CAMPAIGNS if "-paper" in name}
-)
+AHEAD = {"clean-long", "clean-loss", "clean-ledger", "clean-depth"}
+AHEAD |= {name for name in CAMPAIGNS if "-paper" in name}
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
