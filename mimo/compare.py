@@ -240,8 +240,8 @@ def claimed(row: str, other: str) -> Judged:
 
 
 def turns(family: str) -> list[tuple[int, int]]:
-    """For each claim of a family, how many seeds and how many scenes, if one were left out, would
-    turn its verdict: one that hangs on few of them is firm."""
+    """For each claim of a family, how many of its seeds, and of its scenes, would turn its verdict
+    if they alone were left out."""
     pairs = [differences(c.row, c.other) for c in CLAIMS[family]]
     all_in = verdicts([effect(d) for d in pairs], SMALLEST_DB)
 
