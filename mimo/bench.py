@@ -110,17 +110,17 @@ def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[]
 def gflop(net: MIMOUNet, x: torch.Tensor) -> float:
     """Thousand millions of operations of one pass: two for each multiply-add of a convolution."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        MIMOUNet(**net.config)(torch.empty(x.shape))
+        type(net)(**net.config)(torch.empty(x.shape))
     return counter.get_total_flops() / 1e9
 
 
 def cost(config: TrainConfig) -> tuple[int, float]:
     """The parameters of a configuration's network, and the multiply-adds of its convolutions in a
     forward pass of one crop."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"):
         net = VARIANTS[config.variant](**asdict(config.net))
-        net(torch.empty(1, 3, config.crop_px, config.crop_px))
-    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 2
+        crop = torch.empty(1, 3, config.crop_px, config.crop_px)
+    return sum(p.numel() for p in net.parameters()), gflop(net, crop) * 1e9 / 2
 
 
 def ceiling_gflops(dtype: torch.dtype, device: str = "cpu") -> float:

@@ -125,19 +125,21 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def corrected(effects: Sequence[Effect], smallest: float) -> list[float]:
+    """The p value on which each verdict of a family rests: of zero where the effect is at least
+    `smallest`, else of `smallest`; both kinds are corrected by themselves."""
+    above = holm([e.p(0.0) for e in effects])
+    below = holm([e.p(smallest) for e in effects])
+    return [a if e.mean >= smallest else b for e, a, b in zip(effects, above, below, strict=True)]
+
+
 def verdicts(effects: Sequence[Effect], smallest: float) -> list[str]:
     """What a family of comparisons says of its claims, each that a difference is at least
     `smallest`: supported, if it is and is above zero with certainty; contradicted, if it is below
     `smallest` with certainty; else not resolved. Certainty is a corrected p below 0.05."""
-    above = holm([e.p(0.0) for e in effects])
-    below = holm([e.p(smallest) for e in effects])
-    found = []
-    for e, p_zero, p_smallest in zip(effects, above, below, strict=True):
-        if e.mean >= smallest:
-            found.append(VERDICTS[0] if p_zero < 0.05 else VERDICTS[2])
-        else:
-            found.append(VERDICTS[1] if p_smallest < 0.05 else VERDICTS[2])
-    return found
+    p_values = corrected(effects, smallest)
+    certain = [VERDICTS[0] if e.mean >= smallest else VERDICTS[1] for e in effects]
+    return [v if p < 0.05 else VERDICTS[2] for v, p in zip(certain, p_values, strict=True)]
 
 
 @cache

@@ -80,6 +80,13 @@ def test_verdicts_follow_the_rule_of_the_plan(mean, error, verdict):
     assert verdicts([certain(mean, error)], smallest=0.05) == [verdict]
 
 
+def test_a_verdict_rests_on_a_p_value_of_the_side_that_its_mean_is_on():
+    family = [certain(0.3, 0.1), certain(0.02, 0.02), certain(-0.3, 0.2)]
+    above, below = (holm([e.p(value) for e in family]) for value in (0.0, 0.05))
+    assert compare.corrected(family, 0.05) == [above[0], below[1], below[2]]
+    assert all(a != b for a, b in zip(above, below, strict=True))
+
+
 def test_a_verdict_alone_may_not_hold_in_a_family():
     alone = certain(0.3, 0.3 / 2.5)  # p = 0.03
     assert verdicts([alone], 0.05) == [VERDICTS[0]]
