@@ -12,7 +12,8 @@ from scipy import stats
 
 from mimo import campaign, record
 from mimo.metrics import Mean
-from mimo.rows import ABLATION, CLAIMS, SMALLEST_DB, Claim, named
+from mimo.plan import CLAIMS, SMALLEST_DB, Claim
+from mimo.rows import ABLATION, named
 
 Differences = Float[np.ndarray, "seeds scenes"]
 VERDICTS = ("supported", "contradicted", "not resolved at this scale")

@@ -16,7 +16,7 @@ from torch import Tensor
 from mimo.compare import Judged
 from mimo.data import DATA
 from mimo.metrics import Mean
-from mimo.rows import CLAIMS
+from mimo.plan import CLAIMS
 
 SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
 

@@ -38,6 +38,7 @@ RECIPE = replace(
 
 def _recipe() -> Rows:
     small = RECIPE
+    crops = small.batch_images_global * small.steps
     nadam = replace(small, optimizer="NAdam")
     changes = {
         "base": (small, "Adam, 1e-3, constant then cosine, clipped, heads at zero, averaged"),
@@ -63,7 +64,7 @@ def _recipe() -> Rows:
             "2 crops of 128 px instead of 8 of 64",
         ),
         "crops-96": (
-            replace(small, crop_px=96, batch_images_global=4, steps=small.steps * 8 // 9),
+            replace(small, crop_px=96, batch_images_global=4, steps=crops * 64**2 // (4 * 96**2)),
             "4 crops of 96 px, as many pixels in all",
         ),
     }
@@ -220,81 +221,3 @@ def named(row: str) -> Row:
     """The row of a name, CAMPAIGN/ROW."""
     campaign, name = row.split("/")
     return CAMPAIGNS[campaign][name]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence that counts as true if `row` beats `other` by what matters; both CAMPAIGN/ROW.
-
-    printed: the authors' numbers for both, as `book/claims.yml` names them, where confirmed.
-    """
-
-    words: str
-    row: str
-    other: str
-    primary: bool = False
-    printed: tuple[str, str] | None = None
-
-
-SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says why
-
-
-def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
-    """The primary claims. whole: the campaign of all three rows."""
-    with_loss = "with the same loss" + (" too" if prefix else ", MIMO-UNet beats the U-Net")
-    others = {"MIMO-UNet beats the plain U-Net": "unet", with_loss: "unet-msfr"}
-    return [Claim(prefix + w, f"{whole}/full", f"{whole}/{o}", True) for w, o in others.items()]
-
-
-_UNET, _FULL, _WITHOUT_MSFR = (f"components/{name}" for name in ("unet", "full", "mise-mosd-aff"))
-_PRINTED = ("mimo-unet-gopro", "mimo-unet-content-loss")  # what the authors' MSFR is worth
-
-CLAIMS: dict[str, list[Claim]] = {
-    "components": [
-        *_of_whole("components"),
-        Claim("inputs at three scales help a U-Net", "components/mise", _UNET),
-        Claim("outputs at three scales help a U-Net", "components/mosd", _UNET),
-        Claim("AFF helps on top of both", _WITHOUT_MSFR, "components/mise-mosd"),
-        Claim("MSFR helps on top of all three", _FULL, _WITHOUT_MSFR, printed=_PRINTED),
-        Claim("MIMO-UNet needs its inputs", _FULL, "components/full-no-mise"),
-        Claim("MIMO-UNet needs its outputs", _FULL, "components/full-no-mosd"),
-        Claim("MIMO-UNet needs AFF", _FULL, "components/full-no-aff"),
-        Claim("parts beat width", _WITHOUT_MSFR, "components/unet-wide"),
-    ],
-    "fusion": [
-        Claim("FAM beats a sum", _FULL, "fusion/fam-sum"),
-        Claim("FAM beats a convolution of both", _FULL, "fusion/fam-concat"),
-        Claim("SCM beats one convolution", _FULL, "fusion/scm-conv"),
-    ],
-    "loss": [
-        Claim("MSFR: 0.1 beats 0.03", _FULL, "loss/weight-0.03"),
-        Claim("MSFR: 0.1 beats 0.3", _FULL, "loss/weight-0.3"),
-        Claim("MSFR: real and imaginary parts beat the modulus", _FULL, "loss/modulus"),
-        Claim("MSFR: the whole spectrum beats half of it", _FULL, "loss/one-sided"),
-        Claim("MSFR: unscaled beats orthonormal", _FULL, "loss/orthonormal"),
-    ],
-    "ledger": [
-        Claim("inputs without aliasing are better", "ledger/input-antialiased", _FULL),
-        Claim("AFF without aliasing is better", "ledger/aff-bilinear", _FULL),
-        Claim("dropout in AFF is better", "ledger/aff-dropout", _FULL),
-    ],
-    "depth": [
-        Claim("4 residual blocks beat 2", _FULL, "depth/blocks-2"),
-        Claim("8 residual blocks beat 4", "depth/blocks-8", _FULL),
-    ],
-    "long": _of_whole("long", "trained longer, "),
-    "size": _of_whole("size", "at its own size, "),
-    "clean": _of_whole("clean", "without noise, "),
-}
-
-
-def _on_weak_blur(claim: Claim) -> Claim:
-    """The same claim about the same rows, trained and judged as `clean` is."""
-    whole = {f"parts/{name}": f"clean/{name}" for name in CAMPAIGNS["clean"]}
-    names = (of.replace("components", "parts") for of in (claim.row, claim.other))
-    row, other = (whole.get(of, f"clean-{of}") for of in names)
-    return replace(claim, words=f"without noise, {claim.words}", row=row, other=other)
-
-
-CLAIMS["clean-parts"] = [_on_weak_blur(c) for c in CLAIMS["components"] if not c.primary]
-CLAIMS |= {f"clean-{table}": list(map(_on_weak_blur, CLAIMS[table])) for table in ("fusion",)}

@@ -6,7 +6,8 @@ from scipy import stats
 
 from mimo import campaign, compare, record
 from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
-from mimo.rows import ABLATION, CAMPAIGNS, CLAIMS, Claim, Row
+from mimo.plan import CLAIMS, Claim
+from mimo.rows import ABLATION, CAMPAIGNS, Row
 
 
 def drawn(rng, seeds, scenes, sd_seed, sd_scene, sd_rest, mean=0.3):

@@ -24,7 +24,7 @@ from mimo.figures import (
     verdicts,
 )
 from mimo.metrics import Mean, psnr_db
-from mimo.rows import CLAIMS, Claim
+from mimo.plan import CLAIMS, Claim
 from mimo.widgets import Compare, Restore, encode, rounded
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
