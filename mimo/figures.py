@@ -108,26 +108,36 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
     return 20 * np.log10(abs(np.fft.fftshift(np.fft.fft2(grey * window))) + 1e-3)
 
 
-def verdicts(judged: Sequence[Judged]) -> Markdown:
+def verdicts(judged: Sequence[Judged], weak: Sequence[Judged] = ()) -> Markdown:
     """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
 
-    A primary claim is in bold type; where families mix, the last column says whose a claim is.
-    Without any number of the authors their column is left out.
+    weak: the same claims on weak blur, in the same order, for two columns more. A primary claim is
+    in bold type; where families mix, the last column says whose a claim is. Without any number of
+    the authors their column is left out.
     """
     families = {of: f"`{family}`" for family, claims in CLAIMS.items() for of in claims}
     mixed = len({families.get(of) for of, _, _ in judged}) > 1
     rows = []
-    for of, effect, verdict in judged:
+    for i, (of, effect, verdict) in enumerate(judged):
         pair = " over ".join(f"`{row.split('/')[1]}`" for row in (of.row, of.other))
         printed = ""
         if of.printed:
             first, second = (claims()[name]["value"] for name in of.printed)
             printed = f"{first - second:+.2f}"
         words = f"**{of.words}**" if of.primary else of.words
+        again = (weak[i].verdict, weak[i].effect) if weak else ("", "")
         family = families[of] if mixed else ""
-        rows.append([f"{words}: {pair}", verdict, effect, printed, family])
-    titles = ["Claim", "Verdict", "Ours, dB ± 95 %", "Authors, dB", "Family"]
-    filled = [i for i in range(5) if any(row[i] for row in rows)]
+        rows.append([f"{words}: {pair}", verdict, effect, *again, printed, family])
+    titles = [
+        "Claim",
+        "Verdict",
+        "Ours, dB ± 95 %",
+        "On weak blur",
+        "dB ± 95 %",
+        "Authors, dB",
+        "Family",
+    ]
+    filled = [i for i in range(len(titles)) if any(row[i] for row in rows)]
     return table([titles[i] for i in filled], [[row[i] for i in filled] for row in rows])
 
 

@@ -71,7 +71,7 @@ CLAIMS: dict[str, list[Claim]] = {
 }
 
 
-def _on_weak_blur(row: str) -> str:
+def on_weak_blur(row: str) -> str:
     """The row that `clean`, or a table beside it, trains in place of this one."""
     table, name = row.split("/")
     if table != "components":
@@ -85,8 +85,8 @@ def _again(claims: list[Claim]) -> list[Claim]:
         replace(
             c,
             words=f"without noise, {c.words}",
-            row=_on_weak_blur(c.row),
-            other=_on_weak_blur(c.other),
+            row=on_weak_blur(c.row),
+            other=on_weak_blur(c.other),
         )
         for c in claims
         if not c.primary

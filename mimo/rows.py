@@ -97,7 +97,7 @@ def _components(base: TrainConfig, seeds: int) -> Rows:
         "mise-mosd": (base, "no-aff", False, "+ both"),
         "mise-mosd-aff": (base, "full", False, "+ all three: MIMO-UNet without MSFR"),
         "full": (base, "full", True, "MIMO-UNet"),
-        "full-no-mise": (base, "no-mise", True, "MIMO-UNet, one input"),
+        "full-no-mise": (base, "no-mise", True, "MIMO-UNet, encoder without small inputs"),
         "full-no-mosd": (base, "no-mosd", True, "MIMO-UNet, one output"),
         "full-no-aff": (base, "no-aff", True, "MIMO-UNet, plain skip connections"),
         "unet-msfr": (base, "unet", True, "plain U-Net with MSFR"),

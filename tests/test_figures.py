@@ -152,6 +152,21 @@ def test_a_verdict_stands_beside_the_authors_number_where_there_is_one():
     assert lines[3] == "| second: `a` over `c` | supported | +0.123\xa0±\xa00.046 | +0.27 |"
 
 
+def test_verdicts_on_weak_blur_stand_beside_the_same_claims():
+    here, there = (
+        [Judged(CLAIMS[family][0], Effect(mean, 0.02, freedom=8.0, seeds=6, scenes=20), verdict)]
+        for family, mean, verdict in (
+            ("fusion", 0.123, "supported"),
+            ("clean-fusion", 0.045, "not resolved"),
+        )
+    )
+    title, _, line = verdicts(here, there).data.splitlines()
+    assert title == "| Claim | Verdict | Ours, dB ± 95 % | On weak blur | dB ± 95 % |"
+    assert line.endswith(
+        "| supported | +0.123\xa0±\xa00.046 | not resolved | +0.045\xa0±\xa00.046 |"
+    )
+
+
 def test_verdicts_of_several_families_say_which():
     effect = Effect(0.123, 0.02, freedom=8.0, seeds=6, scenes=20)
     of = [Judged(CLAIMS[family][0], effect, "supported") for family in ("fusion", "ledger")]
