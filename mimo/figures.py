@@ -13,10 +13,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mimo.bench import cost
 from mimo.compare import Judged
 from mimo.data import DATA
 from mimo.metrics import Mean
 from mimo.plan import CLAIMS
+from mimo.rows import CAMPAIGNS
 
 SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
 
@@ -139,6 +141,30 @@ def verdicts(judged: Sequence[Judged], weak: Sequence[Judged] = ()) -> Markdown:
     ]
     filled = [i for i in range(len(titles)) if any(row[i] for row in rows)]
     return table([titles[i] for i in filled], [[row[i] for i in filled] for row in rows])
+
+
+def planned_rows(families: Sequence[str]) -> Markdown:
+    """The rows of some families as a table, with their sizes and their numbers of seeds."""
+    rows = [
+        [f"`{family}`", f"`{name}`", row.what, f"{cost(row.config)[0]:,}", row.seeds]
+        for family in families
+        for name, row in CAMPAIGNS[family].items()
+    ]
+    return table(["Table", "Row", "What it is", "Parameters", "Seeds"], rows)
+
+
+def planned_claims(families: Sequence[str]) -> Markdown:
+    """The claims of some families as a table, primary ones in bold type."""
+    rows = [
+        [
+            f,
+            f"**{c.words}**" if c.primary else c.words,
+            *(f"`{r.split('/')[1]}`" for r in (c.row, c.other)),
+        ]
+        for f in families
+        for c in CLAIMS.get(f, [])
+    ]
+    return table(["Family", "Claim", "better", "than"], rows)
 
 
 def claims() -> dict[str, dict[str, Any]]:

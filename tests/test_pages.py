@@ -88,7 +88,7 @@ def test_nothing_on_it_needs_a_kernel(page):
 
 
 # The first page and those about the book itself have no exercises.
-WITHOUT_EXERCISES = {"index", "status"}
+WITHOUT_EXERCISES = {"index", "status", "additions"}
 
 
 @pytest.mark.parametrize(
