@@ -95,3 +95,4 @@ def _again(claims: list[Claim]) -> list[Claim]:
 
 CLAIMS["clean-parts"] = _again(CLAIMS["components"])
 CLAIMS["clean-fusion"] = _again(CLAIMS["fusion"])
+CLAIMS["clean-depth"] = _again(CLAIMS["depth"])
