@@ -73,6 +73,15 @@ def effect(differences: Differences) -> Effect:
     return of_parts(differences.mean(), parts, seeds=n, scenes=m)
 
 
+def from_scenes(differences: Differences) -> float:
+    """Which part of the variance of `effect` scenes make: what any number of seeds would leave."""
+    return (
+        float(differences.mean(axis=0).var(ddof=1))
+        / differences.shape[1]
+        / effect(differences).error ** 2
+    )
+
+
 @dataclass(frozen=True)
 class Resampled(Effect):
     """An effect whose p values and interval are shares of means drawn anew, sorted."""
@@ -141,6 +150,12 @@ def verdicts(effects: Sequence[Effect], smallest: float) -> list[str]:
     p_values = corrected(effects, smallest)
     certain = [VERDICTS[0] if e.mean >= smallest else VERDICTS[1] for e in effects]
     return [v if p < 0.05 else VERDICTS[2] for v, p in zip(certain, p_values, strict=True)]
+
+
+def least_supported(of: Effect, number: int, smallest: float) -> float:
+    """The mean from which on a claim with the scatter of `of` is supported, if it alone of a family
+    of `number` claims is above zero."""
+    return max(smallest, float(stats.t.isf(0.025 / number, of.freedom)) * of.error)
 
 
 @cache

@@ -88,6 +88,24 @@ def test_a_verdict_rests_on_a_p_value_of_the_side_that_its_mean_is_on():
     assert all(a != b for a, b in zip(above, below, strict=True))
 
 
+def test_a_claim_is_supported_from_the_least_mean_on():
+    number, error = 4, 0.04
+    least = compare.least_supported(certain(0.0, error), number, 0.05)
+    assert least > 0.05 == compare.least_supported(certain(0.0, 0.001), number, 0.05)
+    nothing = [certain(0.0, error)] * (number - 1)
+    for mean, verdict in ((least + 1e-6, VERDICTS[0]), (least - 1e-6, VERDICTS[2])):
+        assert verdicts([certain(mean, error), *nothing], 0.05)[0] == verdict
+
+
+def test_what_scenes_make_of_a_variance_is_left_by_many_seeds():
+    rng = np.random.default_rng(0)
+    few = drawn(rng, 3, 20, 0.1, 0.3, 0.0)
+    many = np.tile(few, (400, 1))  # the same seeds again and again: what is theirs goes away
+    expected = (effect(many).error / effect(few).error) ** 2
+    assert compare.from_scenes(few) == pytest.approx(expected, rel=0.01)
+    assert 0.1 < expected < 0.95
+
+
 def test_a_verdict_alone_may_not_hold_in_a_family():
     alone = certain(0.3, 0.3 / 2.5)  # p = 0.03
     assert verdicts([alone], 0.05) == [VERDICTS[0]]

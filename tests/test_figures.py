@@ -17,6 +17,8 @@ from mimo.figures import (
     feature_maps,
     intervals,
     picture,
+    planned_claims,
+    planned_rows,
     row,
     source,
     spectrum_db,
@@ -174,6 +176,15 @@ def test_verdicts_of_several_families_say_which():
     title, _, *lines = verdicts(of).data.splitlines()
     assert title == "| Claim | Verdict | Ours, dB ± 95 % | Family |"  # no number of the authors
     assert [line.split("|")[-2].strip() for line in lines] == ["`fusion`", "`ledger`"]
+
+
+def test_rows_and_claims_of_the_plan_are_listed_by_family():
+    rows = planned_rows(["depth", "clean-depth"]).data
+    assert "| `depth` | `blocks-2` | half the residual blocks |" in rows
+    assert "| `clean-depth` | `blocks-8` | twice the residual blocks | 1,705,923 | 3 |" in rows
+    lines = planned_claims(["components", "recipe", "depth"]).data.splitlines()
+    assert "| components | **MIMO-UNet beats the plain U-Net** | `full` | `unet` |" in lines
+    assert "| depth | 8 residual blocks beat 4 | `blocks-8` | `full` |" == lines[-1]
 
 
 def test_no_claim_is_entered_twice():
