@@ -75,11 +75,8 @@ def effect(differences: Differences) -> Effect:
 
 def from_scenes(differences: Differences) -> float:
     """Which part of the variance of `effect` scenes make: what any number of seeds would leave."""
-    return (
-        float(differences.mean(axis=0).var(ddof=1))
-        / differences.shape[1]
-        / effect(differences).error ** 2
-    )
+    by_scene = differences.mean(axis=0)
+    return float(by_scene.var(ddof=1) / len(by_scene) / effect(differences).error ** 2)
 
 
 @dataclass(frozen=True)
