@@ -32,6 +32,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.translators import papermill_translators
 from sphinx_external_toc.parsing import parse_toc_yaml
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -134,6 +135,8 @@ def execute_page(
             start_timeout=60,
             execution_timeout=CELL_TIMEOUT_S[parameters["profile"]],
             progress_bar=False,
+            # Over plain TCP others on the machine could listen, of which each kernel warns.
+            config=Config(KernelManager={"transport_encryption": "auto"}),
         )
     except papermill.PapermillExecutionError as error:
         raise BuildError(

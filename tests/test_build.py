@@ -70,6 +70,12 @@ def test_an_unchanged_page_is_not_executed_again(book):
     assert run_of(book) == before
 
 
+def test_a_run_warns_of_nothing(book, capfd):
+    """No warning of a library, once a page, in which one that counts would be lost."""
+    assert execute(book, "--pages", "index", "--profile", "smoke") == 0
+    assert "WARNING" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
