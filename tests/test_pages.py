@@ -1,7 +1,9 @@
 """Each page of the book as a notebook: executed smaller, by a reader who has downloaded it."""
 
+import ast
 import re
 import subprocess
+import symtable
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +87,38 @@ def test_its_pictures_have_a_caption_and_a_description(page):
 
 def test_nothing_on_it_needs_a_kernel(page):
     assert [c.source for c in code_cells(page) if NEEDS_A_KERNEL.search(c.source)] == []
+
+
+def taken_by_loops(cells):
+    """Names that a loop gives another meaning, and that a later cell reads all the same."""
+    named, taken, found = set(), set(), set()
+    for code in cells:
+        scopes = [symtable.symtable(code, "cell", "exec")]
+        bound = {s.get_name() for s in scopes[0].get_symbols() if s.is_assigned()}
+        for scope in scopes:  # grows
+            scopes += scope.get_children()
+        read = {s.get_name() for t in scopes for s in t.get_symbols() if s.is_global()}
+        loops = [node for node in ast.parse(code).body if isinstance(node, ast.For)]
+        names = [n for of in loops for n in ast.walk(of) if isinstance(n, ast.Name)]
+        in_loops = bound & {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        found |= read & taken - bound
+        taken = taken - bound | in_loops & named
+        named |= bound - in_loops
+    return found
+
+
+def test_a_name_that_a_loop_takes_is_noticed():
+    loop = "for side in (1, 2):\n    print(side)"
+    assert taken_by_loops(["side = 64", loop, "print(side)"]) == {"side"}
+    assert taken_by_loops(["side = 64", loop, "def f():\n    return side"]) == {"side"}
+    assert taken_by_loops(["side = 64", "[side for side in (1, 2)]", "print(side)"]) == set()
+    assert taken_by_loops(["side = 64", loop, "side = 3", "print(side)"]) == set()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_loop_takes_a_name_that_is_read_later(name):
+    cells = code_cells(build.read_page(build.source(build.ROOT, name)))
+    assert taken_by_loops(cell.source for cell in cells) == set()
 
 
 # The first page and those about the book itself have no exercises.
