@@ -4,6 +4,7 @@ A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lie
 where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
 """
 
+import math
 import random
 import shutil
 import sys
@@ -132,11 +133,23 @@ def _of_config(recorded: dict, config: TrainConfig) -> bool:
     return from_record(recorded["config"]) == wanted
 
 
+def _begin_alike(again: Path, recorded: Path) -> bool:
+    """Whether the first two logged lines of both agree within 1 %.
+
+    On another processor one of them was 0.15 % off at most; with another seed one is 7 % off or
+    more. Rows that differ little, as `mise` and `unet`, are not told apart.
+    """
+    lines = [record.read_rows(folder / "metrics.csv")[:2] for folder in (again, recorded)]
+    pairs = [(a[k], b[k]) for a, b in zip(*lines, strict=True) for k in a if k != "step"]
+    return all(math.isclose(a, b, rel_tol=0.01) for a, b in pairs)
+
+
 def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
     On the processor and with the versions of the record, every logged loss, every restored photo's
-    row and the weights must be the same; elsewhere, and on a GPU, the mean PSNR within 0.1 dB.
+    row and the weights must be the same; elsewhere, and on a GPU, the first losses within 1 % and
+    the mean PSNR within 0.1 dB, which rows and seeds of a table can be too.
     Raises InputError if they are not.
     """
     rows = CAMPAIGNS[campaign]
@@ -158,12 +171,14 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     with tempfile.TemporaryDirectory() as scratch:
         again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
         tables = {t: (Path(scratch) / "run" / t).read_text() for t in TABLES}
+        alike = _begin_alike(Path(scratch) / "run", old)
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
     here = here and "gpu" not in recorded["hardware"]  # where sums are not always in one order
     name = f"{campaign} {pair[0]} seed {pair[1]}"
     difference = abs(again["result"]["psnr_db"]["mean"] - recorded["result"]["psnr_db"]["mean"])
     same = all(again[k] == recorded[k] for k in ("budgets", "weights_sha256"))
     same = same and tables == {t: (old / t).read_text() for t in TABLES}
-    if not (same if here else difference <= 0.1):
-        raise InputError(f"{name}: not what was recorded; {difference:.4f} dB apart")
+    if not (same if here else alike and difference <= 0.1):
+        begins = "" if alike else "it begins otherwise, and ends "
+        raise InputError(f"{name}: not what was recorded; {begins}{difference:.4f} dB apart")
     return f"{name}: " + ("the same to the last bit" if same else f"{difference:.4f} dB apart")

@@ -203,6 +203,13 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
     path.write_text(json.dumps(content))
     monkeypatch.setattr("mimo.record.hardware", lambda: content["hardware"])
     assert campaign.check("components").endswith("0.0000 dB apart")
+    # There a mean could be that of another seed: the first losses cannot.
+    train(CONFIG, small / "other", seed=1, progress=False)
+    losses = (folder / "metrics.csv").read_text()
+    (folder / "metrics.csv").write_text((small / "other/metrics.csv").read_text())
+    with pytest.raises(InputError, match="it begins otherwise, and ends 0.0000 dB apart"):
+        campaign.check("components")
+    (folder / "metrics.csv").write_text(losses)
     content["result"]["psnr_db"]["mean"] += 0.2
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="0.2000 dB apart"):
