@@ -7,16 +7,12 @@ from mimo.rows import CAMPAIGNS
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that counts as true if `row` beats `other` by what matters; both CAMPAIGN/ROW.
-
-    printed: the authors' numbers for both, as `book/claims.yml` names them, where confirmed.
-    """
+    """A sentence that counts as true if `row` beats `other` by what matters; both CAMPAIGN/ROW."""
 
     words: str
     row: str
     other: str
     primary: bool = False
-    printed: tuple[str, str] | None = None
 
 
 SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says why
@@ -30,7 +26,6 @@ def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
 
 
 _UNET, _FULL, _WITHOUT_MSFR = (f"components/{name}" for name in ("unet", "full", "mise-mosd-aff"))
-_PRINTED = ("mimo-unet-gopro", "mimo-unet-content-loss")  # what the authors' MSFR is worth
 
 CLAIMS: dict[str, list[Claim]] = {
     "components": [
@@ -38,7 +33,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim("inputs at three scales help a U-Net", "components/mise", _UNET),
         Claim("outputs at three scales help a U-Net", "components/mosd", _UNET),
         Claim("AFF helps on top of both", _WITHOUT_MSFR, "components/mise-mosd"),
-        Claim("MSFR helps on top of all three", _FULL, _WITHOUT_MSFR, printed=_PRINTED),
+        Claim("MSFR helps on top of all three", _FULL, _WITHOUT_MSFR),
         Claim("MIMO-UNet needs its inputs", _FULL, "components/full-no-mise"),
         Claim("MIMO-UNet needs its outputs", _FULL, "components/full-no-mosd"),
         Claim("MIMO-UNet needs AFF", _FULL, "components/full-no-aff"),

@@ -12,6 +12,7 @@ from mimo import MIMOUNet, blur
 from mimo.compare import Effect, Judged
 from mimo.data import DATA, photo_paths, read_photo
 from mimo.figures import (
+    authors,
     claim,
     claims,
     feature_maps,
@@ -27,6 +28,7 @@ from mimo.figures import (
 )
 from mimo.metrics import Mean, psnr_db
 from mimo.plan import CLAIMS, Claim
+from mimo.rows import CAMPAIGNS
 from mimo.widgets import Compare, Restore, encode, rounded
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -142,16 +144,26 @@ def test_a_claim_is_printed_with_its_unit_and_has_its_sources():
             assert entry["sources"] and entry["confirmed"] >= 1, name
 
 
-def test_a_verdict_stands_beside_the_authors_number_where_there_is_one():
+def test_a_verdict_stands_beside_the_authors_numbers_where_both_rows_have_one(monkeypatch):
     effect = Effect(0.123, 0.02, freedom=8.0, seeds=6, scenes=20)
-    alone = Claim("first", "table/a", "table/b", primary=True)
-    other = Claim(
-        "second", "table/a", "table/c", printed=("mimo-unet-gopro", "mimo-unet-content-loss")
-    )
-    lines = verdicts([Judged(c, effect, "supported") for c in (alone, other)]).data.splitlines()
+    alone = Claim("first", "components/full", "components/unet", primary=True)
+    other = Claim("second", "components/full", "components/mise-mosd-aff")
+    both = [Judged(c, effect, "supported") for c in (alone, other)]
+    lines = verdicts(both).data.splitlines()
     assert lines[1] == "| :-- | :-- | --: | --: |"
-    assert lines[2] == "| **first**: `a` over `b` | supported | +0.123\xa0±\xa00.046 |  |"
-    assert lines[3] == "| second: `a` over `c` | supported | +0.123\xa0±\xa00.046 | +0.27 |"
+    assert lines[2] == "| **first**: `full` over `unet` | supported | +0.123\xa0±\xa00.046 |  |"
+    assert lines[3].endswith("`mise-mosd-aff` | supported | +0.123\xa0±\xa00.046 | +0.27 |")
+    entered = claims() | {"components-unet": {"value": 31.0, "sources": ["the paper"]}}
+    monkeypatch.setattr("mimo.figures.claims", lambda: entered)
+    assert verdicts(both).data.splitlines()[2].endswith("| +0.73 |")
+
+
+def test_a_place_that_waits_for_a_number_is_that_of_a_row():
+    waiting = [name for name, entry in claims().items() if entry["value"] is None]
+    rows = {f"{family}/{name}" for family, of in CAMPAIGNS.items() for name in of}
+    assert len(waiting) == 7 and {name.replace("-", "/", 1) for name in waiting} <= rows
+    assert {authors(name.replace("-", "/", 1))["value"] for name in waiting} == {None}
+    assert authors("clean/full")["value"] is None and authors("components/full")["value"] == 31.73
 
 
 def test_verdicts_on_weak_blur_stand_beside_the_same_claims():
