@@ -73,6 +73,17 @@ def _recipe() -> Rows:
     return {**_rows(2, changes), **_rows(3, {name: changes[name] for name in best})}
 
 
+def _recipe_unet() -> Rows:
+    """What the tables' recipe has of settings, tried on the plain U-Net too: rate, clipping, heads,
+    average. Each row is that of `recipe` but for the network and its loss."""
+    names = ("base", "lr-3e-4", "lr-2e-3", "no-clip", "no-zero-heads", "no-average")
+    rows = {name: row for name, row in _recipe().items() if name in names}
+    return {
+        name: replace(row, config=replace(row.config, variant="unet", frequency_weight=0.0))
+        for name, row in rows.items()
+    }
+
+
 # The scale of the tables: 5 to 10 minutes a run on one core. A rate that does not fall, and the
 # mean of the last weights, make results along a run comparable.
 ABLATION = replace(
@@ -211,6 +222,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "clean-long": _long(CLEAN["full"].config, seeds=3, doublings=2),
     **{f"clean-{name}": of(CLEAN["full"].config, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
+    "recipe-unet": _recipe_unet(),
     # The same rows at the paper's scale, on GoPro: for GPUs, and not run by us.
     "components-paper": _components(PAPER, seeds=6),
     **{f"{name}-paper": of(PAPER, seeds=3) for name, of in OTHERS.items()},
