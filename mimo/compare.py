@@ -12,7 +12,7 @@ from scipy import stats
 
 from mimo import campaign, record
 from mimo.metrics import Mean
-from mimo.plan import CLAIMS, SMALLEST_DB, Claim
+from mimo.plan import CLAIMS, PAPER_CLAIMS, SMALLEST_DB, Claim
 from mimo.rows import ABLATION, named
 
 Differences = Float[np.ndarray, "seeds scenes"]
@@ -230,13 +230,14 @@ def judged(
 ) -> list[Judged]:
     """The claims of a family, each with its effect and its verdict; `where` is as in `means`.
 
-    estimate: `effect`, which is the plan's, or `bootstrap`.
+    estimate: `effect`, which is the plan's, or `bootstrap`. A table at the paper's scale is judged
+    with `kind="blur"`, on GoPro's test pairs.
 
     Before the last of the planned runs there is no verdict: who looks after every run, and stops
     when it pleases, finds what isn't there.
     Raises ValueError if a row has fewer than two seeds.
     """
-    claims = CLAIMS[family]
+    claims = (CLAIMS | PAPER_CLAIMS)[family]
     effects = [estimate(differences(c.row, c.other, **where)) for c in claims]
     planned = [min(named(c.row).seeds, named(c.other).seeds) for c in claims]
     complete = all(e.seeds == n for e, n in zip(effects, planned, strict=True))

@@ -25,45 +25,56 @@ def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
     return [Claim(prefix + w, f"{whole}/full", f"{whole}/{o}", True) for w, o in others.items()]
 
 
-_UNET, _FULL, _WITHOUT_MSFR = (f"components/{name}" for name in ("unet", "full", "mise-mosd-aff"))
+def _of_tables(scale: str = "", blocks: int = 4) -> dict[str, list[Claim]]:
+    """The claims of the five tables. scale: how their names end; blocks: of `full`, in a chain."""
+    of = f"components{scale}"
+    unet, full, without_msfr = (f"{of}/{name}" for name in ("unet", "full", "mise-mosd-aff"))
+    loss, depth = (f"{name}{scale}" for name in ("loss", "depth"))
+    half, twice = blocks // 2, 2 * blocks
+    return {
+        of: [
+            *_of_whole(of),
+            Claim("inputs at three scales help a U-Net", f"{of}/mise", unet),
+            Claim("outputs at three scales help a U-Net", f"{of}/mosd", unet),
+            Claim("AFF helps on top of both", without_msfr, f"{of}/mise-mosd"),
+            Claim("MSFR helps on top of all three", full, without_msfr),
+            Claim("MIMO-UNet needs its inputs", full, f"{of}/full-no-mise"),
+            Claim("MIMO-UNet needs its outputs", full, f"{of}/full-no-mosd"),
+            Claim("MIMO-UNet needs AFF", full, f"{of}/full-no-aff"),
+            Claim("parts beat width", without_msfr, f"{of}/unet-wide"),
+        ],
+        f"fusion{scale}": [
+            Claim("FAM beats a sum", full, f"fusion{scale}/fam-sum"),
+            Claim("FAM beats a convolution of both", full, f"fusion{scale}/fam-concat"),
+            Claim("SCM beats one convolution", full, f"fusion{scale}/scm-conv"),
+        ],
+        loss: [
+            Claim("MSFR: 0.1 beats 0.03", full, f"{loss}/weight-0.03"),
+            Claim("MSFR: 0.1 beats 0.3", full, f"{loss}/weight-0.3"),
+            Claim("MSFR: real and imaginary parts beat the modulus", full, f"{loss}/modulus"),
+            Claim("MSFR: the whole spectrum beats half of it", full, f"{loss}/one-sided"),
+            Claim("MSFR: unscaled beats orthonormal", full, f"{loss}/orthonormal"),
+        ],
+        f"ledger{scale}": [
+            Claim("inputs without aliasing are better", f"ledger{scale}/input-antialiased", full),
+            Claim("AFF without aliasing is better", f"ledger{scale}/aff-bilinear", full),
+            Claim("dropout in AFF is better", f"ledger{scale}/aff-dropout", full),
+        ],
+        depth: [
+            Claim(f"{blocks} residual blocks beat {half}", full, f"{depth}/blocks-{half}"),
+            Claim(f"{twice} residual blocks beat {blocks}", f"{depth}/blocks-{twice}", full),
+        ],
+    }
+
 
 CLAIMS: dict[str, list[Claim]] = {
-    "components": [
-        *_of_whole("components"),
-        Claim("inputs at three scales help a U-Net", "components/mise", _UNET),
-        Claim("outputs at three scales help a U-Net", "components/mosd", _UNET),
-        Claim("AFF helps on top of both", _WITHOUT_MSFR, "components/mise-mosd"),
-        Claim("MSFR helps on top of all three", _FULL, _WITHOUT_MSFR),
-        Claim("MIMO-UNet needs its inputs", _FULL, "components/full-no-mise"),
-        Claim("MIMO-UNet needs its outputs", _FULL, "components/full-no-mosd"),
-        Claim("MIMO-UNet needs AFF", _FULL, "components/full-no-aff"),
-        Claim("parts beat width", _WITHOUT_MSFR, "components/unet-wide"),
-    ],
-    "fusion": [
-        Claim("FAM beats a sum", _FULL, "fusion/fam-sum"),
-        Claim("FAM beats a convolution of both", _FULL, "fusion/fam-concat"),
-        Claim("SCM beats one convolution", _FULL, "fusion/scm-conv"),
-    ],
-    "loss": [
-        Claim("MSFR: 0.1 beats 0.03", _FULL, "loss/weight-0.03"),
-        Claim("MSFR: 0.1 beats 0.3", _FULL, "loss/weight-0.3"),
-        Claim("MSFR: real and imaginary parts beat the modulus", _FULL, "loss/modulus"),
-        Claim("MSFR: the whole spectrum beats half of it", _FULL, "loss/one-sided"),
-        Claim("MSFR: unscaled beats orthonormal", _FULL, "loss/orthonormal"),
-    ],
-    "ledger": [
-        Claim("inputs without aliasing are better", "ledger/input-antialiased", _FULL),
-        Claim("AFF without aliasing is better", "ledger/aff-bilinear", _FULL),
-        Claim("dropout in AFF is better", "ledger/aff-dropout", _FULL),
-    ],
-    "depth": [
-        Claim("4 residual blocks beat 2", _FULL, "depth/blocks-2"),
-        Claim("8 residual blocks beat 4", "depth/blocks-8", _FULL),
-    ],
+    **_of_tables(),
     "long": _of_whole("long", "trained longer, "),
     "size": _of_whole("size", "at its own size, "),
     "clean": _of_whole("clean", "without noise, "),
 }
+# The same claims at the paper's scale, of runs that we do not have.
+PAPER_CLAIMS = _of_tables("-paper", blocks=8)
 
 
 def on_weak_blur(row: str) -> str:

@@ -6,7 +6,7 @@ from scipy import stats
 
 from mimo import campaign, compare, record
 from mimo.compare import VERDICTS, Effect, effect, holm, verdicts
-from mimo.plan import CLAIMS, Claim
+from mimo.plan import CLAIMS, PAPER_CLAIMS, Claim
 from mimo.rows import ABLATION, CAMPAIGNS, Row
 
 
@@ -236,3 +236,31 @@ def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     primary = [c.row for claims in CLAIMS.values() for c in claims if c.primary]
     twice = [[f"{of}/full"] * 2 for of in ("components", "long", "size", "clean")]
     assert primary == sum(twice, [])
+
+
+def test_the_tables_at_the_papers_scale_have_the_same_claims_and_are_judged(tmp_path, monkeypatch):
+    """Of records made up: each row's photos gain what its place in its table says."""
+    assert [family.removesuffix("-paper") for family in PAPER_CLAIMS] == list(CLAIMS)[:5]
+    monkeypatch.setattr(campaign, "RUNS", tmp_path)
+    for family in PAPER_CLAIMS:
+        for place, (name, row) in enumerate(CAMPAIGNS[family].items()):
+            for seed in range(row.seeds):
+                folder = tmp_path / family / f"{name}-seed{seed}"
+                folder.mkdir(parents=True)
+                rows = [
+                    {"step": 9, "name": f"{scene}-1", "scene": scene, "kind": "blur"}
+                    | {"strength_px": float("nan"), "blurred_psnr_db": 25.0}
+                    | {"psnr_db": 30.0 + place + 0.01 * (seed + 1) * (place + len(scene))}
+                    for scene in ("a", "bb", "ccc")
+                ]
+                record.write_rows(folder / "images.csv", rows)
+                record.write_json(folder / "run.json", {})
+    for family, small in zip(PAPER_CLAIMS, list(CLAIMS.values())[:5], strict=True):
+        found = compare.judged(family, kind="blur")
+        places = {name: place for place, name in enumerate(CAMPAIGNS[family])}
+        assert [j.claim.primary for j in found] == [c.primary for c in small]
+        for j in found:
+            ahead = [places.get(r.split("/")[1], 5) for r in (j.claim.row, j.claim.other)]
+            assert (j.verdict == VERDICTS[0]) == (ahead[0] > ahead[1]), j
+    words = {c.words for c in PAPER_CLAIMS["depth-paper"]}
+    assert words == {"8 residual blocks beat 4", "16 residual blocks beat 8"}
