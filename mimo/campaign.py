@@ -149,7 +149,7 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
 
     On the processor and with the versions of the record, every logged loss, every restored photo's
     row and the weights must be the same; elsewhere, and on a GPU, the first losses within 1 % and
-    the mean PSNR within 0.1 dB, which rows and seeds of a table can be too.
+    the mean PSNR within 0.1 dB. Other seeds, and some other rows, would pass the second of these.
     Raises InputError if they are not.
     """
     rows = CAMPAIGNS[campaign]

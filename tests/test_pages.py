@@ -94,7 +94,8 @@ def taken_by_loops(cells):
     named, taken, found = set(), set(), set()
     for code in cells:
         scopes = [symtable.symtable(code, "cell", "exec")]
-        bound = {s.get_name() for s in scopes[0].get_symbols() if s.is_assigned()}
+        top = scopes[0].get_symbols()
+        bound = {s.get_name() for s in top if s.is_assigned() or s.is_imported()}
         for scope in scopes:  # grows
             scopes += scope.get_children()
         read = {s.get_name() for t in scopes for s in t.get_symbols() if s.is_global()}
@@ -113,6 +114,7 @@ def test_a_name_that_a_loop_takes_is_noticed():
     assert taken_by_loops(["side = 64", loop, "def f():\n    return side"]) == {"side"}
     assert taken_by_loops(["side = 64", "[side for side in (1, 2)]", "print(side)"]) == set()
     assert taken_by_loops(["side = 64", loop, "side = 3", "print(side)"]) == set()
+    assert taken_by_loops(["from sides import side", loop, "print(side)"]) == {"side"}
 
 
 @pytest.mark.parametrize("name", PAGES)
