@@ -72,6 +72,7 @@ CLAIMS: dict[str, list[Claim]] = {
     "long": _of_whole("long", "trained longer, "),
     "size": _of_whole("size", "at its own size, "),
     "clean": _of_whole("clean", "without noise, "),
+    "clean-long": _of_whole("clean-long", "without noise and longer, "),
 }
 # The same claims at the paper's scale, of runs that we do not have.
 PAPER_CLAIMS = _of_tables("-paper", blocks=8)

@@ -170,10 +170,10 @@ def _primary(rows: Rows) -> Rows:
 
 
 def _long(base: TrainConfig, seeds: int, doublings: int) -> Rows:
-    """The rows of the primary claims, trained longer; each doubling is a budget."""
+    """The rows of `components`, trained longer; each doubling is a budget."""
     steps = [base.steps * 2**n for n in range(doublings + 1)]
     budgets = (*base.budgets_steps, *steps[:-1])
-    return _primary(_components(replace(base, steps=steps[-1], budgets_steps=budgets), seeds))
+    return _components(replace(base, steps=steps[-1], budgets_steps=budgets), seeds)
 
 
 def _size(base: TrainConfig, seeds: int) -> Rows:
@@ -208,6 +208,7 @@ def _pilot() -> Rows:
 
 
 CLEAN = _clean(ABLATION, seeds=5)
+CLEAN_LONG = _long(CLEAN["full"].config, seeds=3, doublings=2)
 # Tables of other choices than those of `full`.
 OTHERS = {"fusion": _fusion, "loss": _loss, "ledger": _ledger, "depth": _depth}
 
@@ -215,11 +216,12 @@ CAMPAIGNS: dict[str, Rows] = {
     "pilot": _pilot(),
     "components": _components(ABLATION, seeds=6),
     **{name: of(ABLATION, seeds=3) for name, of in OTHERS.items()},
-    "long": _long(ABLATION, seeds=3, doublings=3),
+    "long": _primary(_long(ABLATION, seeds=3, doublings=3)),
     "size": _size(ABLATION, seeds=3),
     "clean": _primary(CLEAN),
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
-    "clean-long": _long(CLEAN["full"].config, seeds=3, doublings=2),
+    "clean-long": _primary(CLEAN_LONG),
+    "clean-long-parts": {"mise-mosd-aff": CLEAN_LONG["mise-mosd-aff"]},
     **{f"clean-{name}": of(CLEAN["full"].config, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
     "recipe-unet": _recipe_unet(),

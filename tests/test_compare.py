@@ -234,7 +234,7 @@ def test_every_claim_is_about_two_rows_and_every_row_is_in_a_claim():
     rows = {f"{name}/{row}" for name in CLAIMS for row in CAMPAIGNS[name]}
     assert set().union(*of_family.values()) == rows - ADDED and ADDED < rows
     primary = [c.row for claims in CLAIMS.values() for c in claims if c.primary]
-    twice = [[f"{of}/full"] * 2 for of in ("components", "long", "size", "clean")]
+    twice = [[f"{of}/full"] * 2 for of in ("components", "long", "size", "clean", "clean-long")]
     assert primary == sum(twice, [])
 
 
