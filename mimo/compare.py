@@ -31,6 +31,8 @@ class Effect:
 
     def p(self, value: float = 0.0) -> float:
         """Chance, if the difference were `value`, of one at least as far from it: two-sided."""
+        if self.error == 0:  # rows that agree in all that they restore
+            return float(self.mean == value)
         return float(2 * stats.t.sf(abs(self.mean - value) / self.error, self.freedom))
 
     @property
@@ -54,7 +56,7 @@ def of_parts(mean: float, parts: Sequence[tuple[float, int]], *, seeds: int, sce
     """
     errors = [(variance / n, n) for variance, n in parts]
     total = sum(e for e, _ in errors)
-    freedom = total**2 / sum(e**2 / (n - 1) for e, n in errors)
+    freedom = total**2 / sum(e**2 / (n - 1) for e, n in errors) if total else np.inf
     return Effect(float(mean), float(total**0.5), float(freedom), seeds, scenes)
 
 

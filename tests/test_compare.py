@@ -211,6 +211,12 @@ def test_the_p_value_of_a_bootstrap_is_never_less_than_one_of_its_draws():
     assert str(found) == "+0.500\xa0[+0.500,\xa0+0.500]" and found.half_width == 0
 
 
+def test_rows_that_agree_everywhere_differ_by_nothing_for_certain():
+    found = effect(np.zeros((2, 3)))
+    assert str(found) == "+0.000\xa0±\xa00.000" and (found.p(0.0), found.p(0.05)) == (1.0, 0.0)
+    assert verdicts([found], 0.05) == [VERDICTS[1]]
+
+
 def test_the_difference_of_two_groups_is_welchs():
     a, b = np.array([1.0, 4.0, 2.0, 9.0]), np.array([3.0, 3.5, 2.0])
     parts = [(float(of.var(ddof=1)), len(of)) for of in (a, b)]
