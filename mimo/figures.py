@@ -173,13 +173,12 @@ def claims() -> dict[str, dict[str, Any]]:
 
 
 def authors(row: str) -> dict[str, Any]:
-    """The authors' number for a row, CAMPAIGN/ROW, as `book/claims.yml` has it under CAMPAIGN-ROW.
+    """The authors' number for a row, CAMPAIGN/ROW, that `book/claims.yml` says stands beside it.
 
     Its `value` is None while none is confirmed.
     """
-    known = {"components/full": "mimo-unet-gopro"}
-    known["components/mise-mosd-aff"] = "mimo-unet-content-loss"
-    return claims().get(known.get(row, row.replace("/", "-")), {"value": None, "sources": []})
+    beside = (entry for entry in claims().values() if entry.get("row") == row)
+    return next(beside, {"value": None, "sources": []})
 
 
 def claim(name: str) -> str:

@@ -153,20 +153,18 @@ def test_a_verdict_stands_beside_the_authors_numbers_where_both_rows_have_one(mo
     assert lines[1] == "| :-- | :-- | --: | --: |"
     assert lines[2] == "| **first**: `full` over `unet` | supported | +0.123\xa0±\xa00.046 |  |"
     assert lines[3].endswith("`mise-mosd-aff` | supported | +0.123\xa0±\xa00.046 | +0.27 |")
-    entered = claims() | {"components-unet": {"value": 31.0, "sources": ["the paper"]}}
+    entered = claims() | {"components-unet": {"row": "components/unet", "value": 31.0}}
     monkeypatch.setattr("mimo.figures.claims", lambda: entered)
     assert verdicts(both).data.splitlines()[2].endswith("| +0.73 |")
 
 
-def test_a_place_that_waits_for_a_number_is_that_of_a_row(monkeypatch):
-    waiting = [name for name, entry in claims().items() if entry["value"] is None]
+def test_each_number_beside_a_row_names_a_row_that_no_other_names():
+    beside = [entry["row"] for entry in claims().values() if "row" in entry]
     rows = {f"{family}/{name}" for family, of in CAMPAIGNS.items() for name in of}
-    places = {name: name.replace("-", "/", 1) for name in waiting}
-    assert waiting and set(places.values()) <= rows
-    entered = {name: {"value": n, "sources": ["the paper"]} for n, name in enumerate(waiting)}
-    monkeypatch.setattr("mimo.figures.claims", lambda: entered)
-    assert [authors(row)["value"] for row in places.values()] == list(range(len(waiting)))
-    assert authors("clean/full")["value"] is None
+    assert len(beside) == len(set(beside)) and set(beside) <= rows
+    assert all("row" in entry for entry in claims().values() if entry["value"] is None)
+    assert authors("components/mise-mosd-aff")["value"] == 31.46
+    assert authors("components/unet")["value"] is None is authors("clean/full")["value"]
 
 
 def test_verdicts_on_weak_blur_stand_beside_the_same_claims():
