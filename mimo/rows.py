@@ -169,6 +169,18 @@ def _primary(rows: Rows) -> Rows:
     return {name: rows[name] for name in ("unet", "unet-msfr", "full")}
 
 
+def _msfr(rows: Rows) -> Rows:
+    """MIMO-UNet and the U-Net with MSFR as heavy as in the authors' crops: its part in the gradient
+    grows with the side of the crop."""
+    found = {}
+    for name in ("unet-msfr", "full"):
+        row = rows[name]
+        weight = PAPER.frequency_weight * PAPER.crop_px / row.config.crop_px
+        config = replace(row.config, frequency_weight=weight)
+        found[name] = Row(config, f"{row.what}, MSFR at the authors' weight", seeds=3)
+    return found
+
+
 def _long(base: TrainConfig, seeds: int, doublings: int) -> Rows:
     """The rows of `components`, trained longer; each doubling is a budget."""
     steps = [base.steps * 2**n for n in range(doublings + 1)]
@@ -222,6 +234,8 @@ CAMPAIGNS: dict[str, Rows] = {
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
     "clean-long": _primary(CLEAN_LONG),
     "clean-long-parts": {"mise-mosd-aff": CLEAN_LONG["mise-mosd-aff"]},
+    "msfr": _msfr(_components(ABLATION, seeds=6)),
+    "clean-msfr": _msfr(CLEAN),
     **{f"clean-{name}": of(CLEAN["full"].config, seeds=3) for name, of in OTHERS.items()},
     "recipe": _recipe(),
     "recipe-unet": _recipe_unet(),

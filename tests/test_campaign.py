@@ -276,7 +276,7 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
-AHEAD = {"clean-long-parts", "clean-loss", "clean-ledger"}
+AHEAD = {"clean-long-parts", "msfr", "clean-msfr", "clean-loss", "clean-ledger"}
 AHEAD |= {name for name in CAMPAIGNS if "-paper" in name}
 
 
