@@ -176,7 +176,7 @@ def test_verdicts_on_weak_blur_stand_beside_the_same_claims():
         )
     )
     title, _, line = verdicts(here, there).data.splitlines()
-    assert title == "| Claim | Verdict | Ours, dB ± 95 % | On weak blur | dB ± 95 % |"
+    assert title == "| Claim | Verdict | Difference, dB ± 95 % | On weak blur | Difference there |"
     assert line.endswith(
         "| supported | +0.123\xa0±\xa00.046 | not resolved | +0.045\xa0±\xa00.046 |"
     )
@@ -187,7 +187,7 @@ def test_verdicts_of_several_families_say_which():
     of = [Judged(CLAIMS[family][0], effect, "supported") for family in ("fusion", "ledger")]
     assert "Family" not in verdicts(of[:1]).data
     title, _, *lines = verdicts(of).data.splitlines()
-    assert title == "| Claim | Verdict | Ours, dB ± 95 % | Family |"  # no number of the authors
+    assert title == "| Claim | Verdict | Difference, dB ± 95 % | Family |"  # none of theirs
     assert [line.split("|")[-2].strip() for line in lines] == ["`fusion`", "`ledger`"]
 
 
