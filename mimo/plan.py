@@ -105,6 +105,11 @@ CLAIMS["clean-fusion"] = _again(CLAIMS["fusion"])
 CLAIMS["clean-depth"] = _again(CLAIMS["depth"])
 
 _PARTS, _LONGER = "clean-long-parts/mise-mosd-aff", "without noise and longer"
+CLAIMS["clean-long-parts"] = [
+    Claim(f"{_LONGER}, MSFR helps on top of all three", "clean-long/full", _PARTS),
+    Claim(f"{_LONGER}, the three parts help a U-Net", _PARTS, "clean-long/unet"),
+]
+
 _HEAVY = "MSFR at the authors' weight"
 CLAIMS["msfr"] = [
     Claim(f"{_HEAVY} helps on top of all three", "msfr/full", "components/mise-mosd-aff"),
@@ -116,9 +121,5 @@ CLAIMS["msfr"] = [
 ANNOUNCED: dict[str, list[Claim]] = {
     "clean-loss": _again(CLAIMS["loss"]),
     "clean-ledger": _again(CLAIMS["ledger"]),
-    "clean-long-parts": [
-        Claim(f"{_LONGER}, MSFR helps on top of all three", "clean-long/full", _PARTS),
-        Claim(f"{_LONGER}, the three parts help a U-Net", _PARTS, "clean-long/unet"),
-    ],
     "clean-msfr": _again(CLAIMS["msfr"]),
 }
