@@ -119,6 +119,15 @@ CLAIMS["msfr"] = [
 ]
 CLAIMS["clean-msfr"] = _again(CLAIMS["msfr"])
 
+# Seen after a look at early budgets, and asked again on weak blur: better, than, after these steps.
+ASKED_AGAIN = [
+    ("components/full", "loss/orthonormal", 1_500),
+    ("ledger/targets-nearest", "components/full", 1_500),
+    ("ledger/targets-nearest", "components/full", 3_000),
+    ("ledger/input-antialiased", "components/full", 1_500),
+    ("ledger/mirrored", "components/full", 1_500),
+]
+
 # Claims whose runs are not all there; with the last of its runs a family goes to `CLAIMS`.
 ANNOUNCED: dict[str, list[Claim]] = {
     "clean-ledger": _again(CLAIMS["ledger"]),
