@@ -131,4 +131,5 @@ ASKED_AGAIN = [
 # Claims whose runs are not all there; with the last of its runs a family goes to `CLAIMS`.
 ANNOUNCED: dict[str, list[Claim]] = {
     "clean-ledger": _again(CLAIMS["ledger"]),
+    "clean-size": _of_whole("clean-size", "at its own size and without noise, "),
 }

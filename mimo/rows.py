@@ -195,15 +195,19 @@ def _size(base: TrainConfig, seeds: int) -> Rows:
     return _primary(_components(replace(base, workers=4), seeds))
 
 
+def _on_weak_blur(base: TrainConfig) -> TrainConfig:
+    """The same where most can be gained: weak shake, no noise, no lamps."""
+    blur = BlurConfig(reach_px=(1.0, 4.0), shot_noise=(0.0, 0.0), highlight_gain=(1.0, 1.0))
+    return replace(base, blur=blur, test="clean")
+
+
 def _clean(base: TrainConfig, seeds: int) -> Rows:
-    """All rows where most can be gained: weak shake, no noise, twice the width and the steps."""
+    """All rows on weak blur, with twice the width and the steps."""
     base = replace(
-        base,
+        _on_weak_blur(base),
         net=replace(base.net, width=2 * base.net.width),
-        blur=BlurConfig(reach_px=(1.0, 4.0), shot_noise=(0.0, 0.0), highlight_gain=(1.0, 1.0)),
         steps=2 * base.steps,
         budgets_steps=(*base.budgets_steps[1:], base.steps),
-        test="clean",
     )
     return _components(base, seeds)
 
@@ -233,6 +237,7 @@ CAMPAIGNS: dict[str, Rows] = {
     "clean": _primary(CLEAN),
     "clean-parts": {name: row for name, row in CLEAN.items() if name not in _primary(CLEAN)},
     "clean-long": _primary(CLEAN_LONG),
+    "clean-size": _size(_on_weak_blur(ABLATION), seeds=3),
     "clean-long-parts": {"mise-mosd-aff": CLEAN_LONG["mise-mosd-aff"]},
     "msfr": _msfr(_components(ABLATION, seeds=6)),
     "clean-msfr": _msfr(CLEAN),
