@@ -140,7 +140,11 @@ def train(
     sharing = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs, source, config = training_pairs(config, seed, folder, **sharing)
 
-    on_gpu = accelerator.device.type == "cuda"
+    device = accelerator.device.type
+    on_gpu = device == "cuda"
+    bfloat16 = config.bfloat16 and record.multiplies_in_bfloat16(device)
+    if bfloat16 != config.bfloat16 and progress:
+        print("mimo: no bfloat16 here, so in float32: other last digits", file=sys.stderr)
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = copy.deepcopy(net)  # the average of the weights
@@ -185,7 +189,7 @@ def train(
         """One step of the optimiser; returns the two losses."""
         blurred, sharp = shaken(*batch)
         targets = pyramid(sharp, config.targets)
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
             restored = model(blurred.contiguous(memory_format=torch.channels_last))
         content = content_loss(restored, targets)
         # Not computed where it has no weight: it costs time.

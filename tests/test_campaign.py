@@ -31,6 +31,7 @@ ROWS = {
 def small(tmp_path, monkeypatch):
     few = tuple(p for p, _ in zip(data.shake_test("validation"), range(4), strict=False))
     monkeypatch.setattr(testset, "pairs", lambda name: few)
+    monkeypatch.setattr("mimo.train.photo_paths", lambda split: data.photo_paths(split)[:3])
     monkeypatch.setattr(campaign, "RUNS", tmp_path / "records")
     monkeypatch.setattr(campaign, "UNFINISHED", tmp_path / "unfinished")
     monkeypatch.setitem(campaign.CAMPAIGNS, "components", ROWS)
@@ -224,11 +225,12 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
 TWO_ROWS = """
 from pathlib import Path
 
-from mimo import campaign, data, testset
+from mimo import campaign, data, testset, train
 from test_campaign import CONFIG, replace, Row
 
 few = tuple(p for p, _ in zip(data.shake_test("validation"), range(4)))
 testset.pairs = lambda name: few
+train.photo_paths = lambda split: data.photo_paths(split)[:3]
 campaign.RUNS, campaign.UNFINISHED = Path("records"), Path("unfinished")
 long = replace(CONFIG, steps=40, save_s=0.0)
 campaign.CAMPAIGNS["components"] = {
