@@ -73,6 +73,7 @@ CLAIMS: dict[str, list[Claim]] = {
     "size": _of_whole("size", "at its own size, "),
     "clean": _of_whole("clean", "without noise, "),
     "clean-long": _of_whole("clean-long", "without noise and longer, "),
+    "clean-size": _of_whole("clean-size", "at its own size and without noise, "),
 }
 # The same claims at the paper's scale, of runs that we do not have.
 PAPER_CLAIMS = _of_tables("-paper", blocks=8)
@@ -131,5 +132,4 @@ ASKED_AGAIN = [
 # Claims whose runs are not all there; with the last of its runs a family goes to `CLAIMS`.
 ANNOUNCED: dict[str, list[Claim]] = {
     "clean-ledger": _again(CLAIMS["ledger"]),
-    "clean-size": _of_whole("clean-size", "at its own size and without noise, "),
 }
