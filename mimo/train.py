@@ -228,8 +228,7 @@ def train(
     model.train()
     for batch in bar:
         # Dropout too follows from seed, step and process: a resumed run drops the same channels.
-        rank = accelerator.process_index
-        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {rank}".encode()))
+        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {sharing['rank']}".encode()))
         rate = learning_rate(state["step"], config)
         for group in optimizer.param_groups:
             group["lr"] = group["lr"].fill_(rate) if on_gpu else rate
