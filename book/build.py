@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # the time; who has many can set another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 CORES = min(os.cpu_count() or 1, 4)  # as many pages side by side: each holds memory too
-CLOCK = "perf_counter"  # what a page that measures times has in it
+CLOCKS = ("perf_counter", "bench.seconds")  # of which a page that measures times has one in it
 PROFILES = ("smoke", "cpu", "gpu")
 CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}
 
@@ -88,6 +88,11 @@ def read_page(path: Path) -> nbformat.NotebookNode:
 def has_code(page: nbformat.NotebookNode) -> bool:
     """Whether there is anything to execute in a page."""
     return any(cell.cell_type == "code" for cell in page.cells)
+
+
+def measures_times(path: Path) -> bool:
+    """Whether the page at `path` is to be executed with no other beside it."""
+    return any(clock in path.read_text() for clock in CLOCKS)
 
 
 def parameter_defaults(page: nbformat.NotebookNode) -> dict[str, str]:
@@ -218,7 +223,7 @@ def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None
             failures[name] = f"{path.name}: never executed; name it with --pages too"
 
     names = [name for name in page_names(root) if has_code(read_page(source(root, name)))]
-    alone = [name for name in names if CLOCK in source(root, name).read_text()]
+    alone = [name for name in names if measures_times(source(root, name))]
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(bring, [name for name in names if name not in (*alone, STATUS)]))
     for name in alone:

@@ -183,3 +183,10 @@ def test_a_warning_keeps_the_last_good_book(book, capfd):
         build.typeset(book)
     assert "undefined label: 'nowhere'" in capfd.readouterr().err
     assert page.read_text() == before
+
+
+def test_pages_that_measure_times_are_known():
+    """By their own clock or through the package's."""
+    pages = (build.source(build.ROOT, name) for name in build.page_names(build.ROOT))
+    found = [page.stem for page in pages if build.measures_times(page)]
+    assert sorted(found) == ["components", "datasets", "measuring"]

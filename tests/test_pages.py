@@ -6,7 +6,7 @@ import subprocess
 import symtable
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import build
 import pytest
@@ -47,8 +47,14 @@ def executions(request, tmp_path_factory, installed):
 
     tested = (getattr(item, "callspec", None) for item in request.session.items)
     names = dict.fromkeys(spec.params["page"] for spec in tested if spec and "page" in spec.params)
+    names = [name for name in names if name in PAGES]
+    alone = [name for name in names if build.measures_times(build.source(build.ROOT, name))]
     with ThreadPoolExecutor(build.CORES) as pool:
-        yield {name: pool.submit(execute, name) for name in names if name in PAGES}
+        found = {}
+        for name in alone:
+            found[name] = pool.submit(execute, name)
+            wait([found[name]])
+        yield found | {name: pool.submit(execute, name) for name in names if name not in alone}
         pool.shutdown(cancel_futures=True)
 
 
