@@ -1,7 +1,6 @@
 """How fast: a training step and a restoration, done plainly and done our way, side by side.
 
-Plainly is float32 in PyTorch's default memory layout; our way is bfloat16, where the device
-multiplies in it, with the channels last.
+Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last.
 Runs of the two take turns, so that a machine that slows down slows both; each time is a median.
 """
 
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mimo import record
+from mimo import precision, record
 from mimo.ablations import VARIANTS
 from mimo.config import SHIPPED, TrainConfig
 from mimo.data import ShakePairs, photo_paths, read_photo
@@ -38,7 +37,7 @@ def bench(
     A training step has `batch_s` too: how long one core takes to make its batch of shaken photos.
     """
     photos = [read_photo(path) for path in photo_paths("train")[:10]]
-    formats = [torch.float32, *[torch.bfloat16] * record.multiplies_in_bfloat16(device)]
+    formats = [torch.float32, *[torch.bfloat16] * precision.multiplies_in_bfloat16(device)]
     ceilings = {str(t): ceiling_gflops(t, device) for t in formats}
     cases = []
     for name, size in nets.items():
@@ -85,7 +84,7 @@ def step(
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
 
     def run() -> None:
-        with _autocast(blurred, ours):
+        with precision.bfloat16(blurred.device.type, ours):
             restored = net(blurred)
         total_loss(restored, pyramid(sharp), frequency_weight).backward()
         optimizer.step()
@@ -103,17 +102,10 @@ def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[]
 
     @torch.inference_mode()
     def run() -> None:
-        with _autocast(blurred, ours):
+        with precision.bfloat16(blurred.device.type, ours):
             net(blurred)
 
     return run
-
-
-def _autocast(x: torch.Tensor, ours: bool) -> torch.autocast:
-    """As in training."""
-    device = x.device.type
-    enabled = ours and record.multiplies_in_bfloat16(device)
-    return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
 
 def gflop(net: MIMOUNet, x: torch.Tensor) -> float:

@@ -39,7 +39,7 @@ class Restore:
     tile_px: int | None = None
     """Restore squares of this side, to spare memory; the result is the same."""
     bfloat16: bool = False
-    """Multiply in half precision, nearly the same: faster where the processor can, else slower."""
+    """Multiply in half precision, nearly the same: faster where the processor can."""
     all_scales: bool = False
     """Write the half and quarter size outputs too, as NAME-half and NAME-quarter."""
 

@@ -85,8 +85,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     """Decay of the average of the weights that is evaluated and kept; 0 keeps the last ones."""
     bfloat16: bool = False
-    """Run the network in bfloat16 where the device multiplies in it; losses and weights stay
-    float32."""
+    """Run the network in bfloat16; losses and weights stay float32."""
     workers: int = 0
     """Processes that prepare batches beside the training process; no more than cores to spare."""
     test: Literal["test", "clean", "validation"] = "test"

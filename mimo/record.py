@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import mimo
+from mimo import precision
 from mimo.config import InputError
 
 
@@ -92,7 +93,7 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, str | int]:
     """The processor, the threads that PyTorch uses on it, and the GPU if there is one.
 
-    A processor without bfloat16 says so: what is trained there is trained in float32."""
+    A processor that does not multiply in bfloat16 says so: its sums end in other digits."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -105,17 +106,9 @@ def hardware() -> dict[str, str | int]:
     }
     if torch.cuda.is_available():
         found |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
-    elif not multiplies_in_bfloat16("cpu"):
+    elif not precision.multiplies_in_bfloat16("cpu"):
         found["bfloat16"] = False
     return found
-
-
-def multiplies_in_bfloat16(device: str) -> bool:
-    """Whether a kind of device does that itself; emulated it is far slower than float32."""
-    if device == "cpu":
-        known = torch.backends.mkldnn.is_available()
-        return known and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return device != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def git_state() -> dict[str, str | bool]:

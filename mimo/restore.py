@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from mimo import precision
 from mimo.config import InputError
 from mimo.network import MIMOUNet
 
@@ -35,7 +36,7 @@ def restore(
     for which the network would need more than 6 GB of memory are tiled.
     ensemble: 4 restores the photo in four rotations and takes the mean, which is how MIMO-UNet++
     comes from MIMO-UNet+; 1 does not.
-    bfloat16: multiply in half precision, faster where the hardware does that and far slower
+    bfloat16: multiply in half precision, faster where the hardware does that and a little slower
     where it does not; most bytes stay as they were, some change by a few levels.
 
     Raises ValueError for another shape, type, tile or ensemble.
@@ -125,7 +126,7 @@ def _tiled(x: np.ndarray, net: MIMOUNet, tile_px: int | None, bfloat16: bool) ->
 def _run(x: np.ndarray, net: MIMOUNet, bfloat16: bool) -> list[np.ndarray]:
     device = next(net.parameters()).device
     batch = torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]  # channels last
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+    with precision.bfloat16(device.type, bfloat16):
         restored = net(batch.to(device))
     return [r[0].permute(1, 2, 0).float().cpu().numpy() for r in restored]
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from mimo import record, testset, weights
+from mimo import precision, record, testset, weights
 from mimo.ablations import FREQUENCY, VARIANTS
 from mimo.config import InputError, TrainConfig
 from mimo.data import Drawn, ShakePairs, halved, listing_hash, photo_paths, read_photo, window_px
@@ -142,9 +142,6 @@ def train(
 
     device = accelerator.device.type
     on_gpu = device == "cuda"
-    bfloat16 = config.bfloat16 and record.multiplies_in_bfloat16(device)
-    if bfloat16 != config.bfloat16 and progress:
-        print("mimo: no bfloat16 here, so in float32: other last digits", file=sys.stderr)
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = copy.deepcopy(net)  # the average of the weights
@@ -189,7 +186,7 @@ def train(
         """One step of the optimiser; returns the two losses."""
         blurred, sharp = shaken(*batch)
         targets = pyramid(sharp, config.targets)
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        with precision.bfloat16(device, config.bfloat16):
             restored = model(blurred.contiguous(memory_format=torch.channels_last))
         content = content_loss(restored, targets)
         # Not computed where it has no weight: it costs time.
