@@ -4,9 +4,9 @@ A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lie
 where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
 """
 
-import math
 import random
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -133,23 +133,27 @@ def _of_config(recorded: dict, config: TrainConfig) -> bool:
     return from_record(recorded["config"]) == wanted
 
 
-def _begin_alike(again: Path, recorded: Path) -> bool:
-    """Whether the first two logged lines of both agree within 1 %.
+def _losses_alike(again: Path, recorded: Path) -> bool:
+    """Whether the logged content losses of both differ by 5 % or less, in the median.
 
-    On another processor one of them was 0.15 % off at most; with another seed one is 7 % off or
-    more. Rows that differ little, as `mise` and `unet`, are not told apart.
+    A batch's loss hangs on its photos, and they on the seed: two seeds differ by 19 % or more in
+    all records. On another processor it was 1.9 %, though single lines were up to 12 % off. Rows
+    that differ little, as `mise` and `unet`, are not told apart.
     """
-    first, second = (record.read_rows(of / "metrics.csv")[:2] for of in (again, recorded))
-    losses = [(a[k], b[k]) for a, b in zip(first, second, strict=False) for k in a if k != "step"]
-    return len(first) == len(second) and all(math.isclose(*of, rel_tol=0.01) for of in losses)
+    ours, theirs = (
+        [r["content"] for r in record.read_rows(of / "metrics.csv")] for of in (again, recorded)
+    )
+    apart = [abs(a - b) / max(a, b) for a, b in zip(ours, theirs, strict=False)]
+    return len(ours) == len(theirs) and statistics.median(apart) <= 0.05
 
 
 def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
     On the processor and with the versions of the record, every logged loss, every restored photo's
-    row and the weights must be the same; elsewhere, and on a GPU, the first losses within 1 % and
-    the mean PSNR within 0.1 dB. Other seeds, and some other rows, would pass the second of these.
+    row and the weights must be the same; elsewhere, and on a GPU, the logged losses within 5 % in
+    the median and the mean PSNR within 0.1 dB. Other seeds, and some other rows, would pass the
+    second of these.
     Raises InputError if they are not.
     """
     rows = CAMPAIGNS[campaign]
@@ -171,7 +175,7 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     with tempfile.TemporaryDirectory() as scratch:
         again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
         tables = {t: (Path(scratch) / "run" / t).read_text() for t in TABLES}
-        alike = _begin_alike(Path(scratch) / "run", old)
+        alike = _losses_alike(Path(scratch) / "run", old)
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
     here = here and "gpu" not in recorded["hardware"]  # where sums are not always in one order
     name = f"{campaign} {pair[0]} seed {pair[1]}"
@@ -179,6 +183,6 @@ def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -
     same = all(again[k] == recorded[k] for k in ("budgets", "weights_sha256"))
     same = same and tables == {t: (old / t).read_text() for t in TABLES}
     if not (same if here else alike and difference <= 0.1):
-        begins = "" if alike else "it begins otherwise, and ends "
-        raise InputError(f"{name}: not what was recorded; {begins}{difference:.4f} dB apart")
+        other = "" if alike else "its losses are others, and it ends "
+        raise InputError(f"{name}: not what was recorded; {other}{difference:.4f} dB apart")
     return f"{name}: " + ("the same to the last bit" if same else f"{difference:.4f} dB apart")

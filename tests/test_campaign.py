@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,12 +206,19 @@ def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, mon
     path.write_text(json.dumps(content))
     monkeypatch.setattr("mimo.record.hardware", lambda: content["hardware"])
     assert campaign.check("components").endswith("0.0000 dB apart")
-    # There a mean could be that of another seed: the first losses cannot.
+    # There a mean could be that of another seed: the losses cannot.
     train(CONFIG, small / "other", seed=1, progress=False)
     losses = (folder / "metrics.csv").read_text()
     (folder / "metrics.csv").write_text((small / "other/metrics.csv").read_text())
-    with pytest.raises(InputError, match="it begins otherwise, and ends 0.0000 dB apart"):
+    with pytest.raises(InputError, match="its losses are others, and it ends 0.0000 dB apart"):
         campaign.check("components")
+    (folder / "metrics.csv").write_text(losses)
+    lines = record.read_rows(folder / "metrics.csv")
+    for factor, alike in ((1.04, True), (1.06, False)):
+        of_both = [line | {"content": line["content"] * factor} for line in lines]
+        record.write_rows(folder / "metrics.csv", of_both)
+        with nullcontext() if alike else pytest.raises(InputError, match="its losses are others"):
+            assert campaign.check("components").endswith("0.0000 dB apart")
     (folder / "metrics.csv").write_text(losses)
     content["result"]["psnr_db"]["mean"] += 0.2
     path.write_text(json.dumps(content))
