@@ -24,7 +24,7 @@ test: .venv/installed
 
 # The settings in book/_lab make a double click on a page open it as a notebook.
 lab: .venv/installed
-	JUPYTER_CONFIG_PATH=$(CURDIR)/book/_lab $(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book
+	JUPYTER_CONFIG_PATH="$(CURDIR)/book/_lab" $(BIN)/jupyter lab --LabApp.default_url=/lab/tree/book
 
 starter: .venv/installed
 	$(BIN)/python book/starter.py

@@ -49,8 +49,20 @@ STATUS = "status"
 
 # What any page can read. One set for all pages: a list for each would be wrong some day, and the
 # price of a change that does not matter to a page is only time.
-INPUTS = ("mimo/*.*", "mimo/trained/*", "data/**/*", "book/[!_]*.yml", "book/build.py")
-LIBRARIES = ("torch", "numpy", "scikit-image", "pillow", "matplotlib", "ipywidgets", "anywidget")
+INPUTS = (
+    *("mimo/*.*", "mimo/trained/*", "data/**/*", "tests/reference/*"),
+    *("book/[!_]*.yml", "book/build.py"),
+)
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "pillow",
+    "matplotlib",
+    "ipywidgets",
+    "anywidget",
+)
 
 # Folder in node_modules/, files in it, folder in the book. embed-amd.js asks for its fonts at the
 # path that it has in node_modules/.

@@ -7,7 +7,7 @@ import sys
 
 import tyro
 
-from mimo.commands import Ablate, Bench, Command, Evaluate, Fetch, Restore, Train
+from mimo.commands import Ablate, Bench, Command, Convert, Evaluate, Fetch, Restore, Train
 from mimo.config import InputError
 
 
@@ -22,6 +22,7 @@ def parse(words: list[str] | None) -> Command:
                     "train": Train,
                     "evaluate": Evaluate,
                     "ablate": Ablate,
+                    "convert": Convert,
                     "fetch": Fetch,
                     "bench": Bench,
                 },
@@ -43,6 +44,9 @@ def main(words: list[str] | None = None) -> int:
         return parse(words).run()
     except InputError as error:
         print(f"mimo: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"mimo: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("mimo: stopped", file=sys.stderr)

@@ -18,7 +18,7 @@ from mimo import record
 from mimo.blur import GAMMA
 from mimo.data import DATA, Pair
 from mimo.evaluate import evaluate, summary, write
-from mimo.testset import pairs
+from mimo.testset import pairs, source
 
 Picture = Float[np.ndarray, "h w 3"]
 
@@ -88,7 +88,8 @@ def record_all(folder: Path = DATA / "runs" / "baselines") -> None:
     record.write_rows(folder / "validation.csv", tried)
     for name, method in BASELINES.items():
         rows = evaluate(method, pairs("test"))
-        write(folder / f"{name}.json", rows, "python -m mimo.baselines")
+        command = "python -m mimo.baselines"
+        write(folder / f"{name}.json", rows, command, "authors", source("test"))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,16 @@
 """The commands of the command line: what each takes, and what it does."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from mimo.config import PRESETS, InputError, TrainConfig
+from mimo.config import PRESETS, InputError
+from mimo.options import as_typed, at_least, check_target
 from mimo.rows import CAMPAIGNS
-
-
-def at_least(low: int, **given: int | None) -> None:
-    """That options are not too small."""
-    for name, value in given.items():
-        if value is not None and value < low:
-            raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {value}")
-
-
-def check_target(json: Path | None) -> None:
-    """Before long work, that its result can be written."""
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise InputError(f"{json}: not a file in a folder that exists")
 
 
 @dataclass
@@ -77,6 +66,8 @@ class Train:
     """GoPro or RealBlur, or a packed copy, for the presets that train on them."""
     out: Path | None = None
     """Folder for record, weights and state; runs/PRESET-seedN by default."""
+    frames: Literal["blur", "blur_gamma", "RealBlur-J", "RealBlur-R"] | None = None
+    """Which blurred photos of the data to train on; blur by default."""
     resume: bool = False
     """Go on from the last saved state in the folder."""
     steps: int | None = None
@@ -94,21 +85,21 @@ class Train:
         from mimo.evaluate import report
 
         preset = PRESETS[self.preset]
-        config: TrainConfig = preset.config
-        if self.steps is not None:
-            config = replace(config, steps=self.steps)
+        given = {k: v for k in ("steps", "frames") if (v := getattr(self, k)) is not None}
+        config = replace(preset.config, **given)
         at_least(1, steps=self.steps, threads=self.threads)
         if self.steps is not None and config.epochs:
             raise InputError(f"{self.preset} counts in epochs, and takes no --steps")
+        if self.frames is not None and not config.epochs:
+            raise InputError(f"{self.preset} trains on the photos of this book: no --frames")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is from 0 to 2**32 - 1, not {self.seed}")
         if self.threads:
             torch.set_num_threads(self.threads)
         print(f"{self.preset}: {preset.cost}; expect {preset.expect}", file=sys.stderr)
         out = self.out or Path("runs") / f"{self.preset}-seed{self.seed}"
-        command = " ".join(["python -m mimo", *sys.argv[1:]])
         content = train.train(
-            config, out, folder=self.data, seed=self.seed, resume=self.resume, command=command
+            config, out, folder=self.data, seed=self.seed, resume=self.resume, command=as_typed()
         )
         if content:
             print(out)
@@ -125,9 +116,12 @@ class Evaluate:
     method (wiener, richardson-lucy, unsharp)."""
     data: Positional[
         Literal["test", "shake", "rotation", "panorama", "frames", "clean", "validation", "train"]
+        | Path
     ] = "test"
-    """The test set, one of its four kinds, weak shake without noise (clean), or camera shake on
-    the validation or training photos."""
+    """The test set, one of its kinds, weak shake without noise (clean), camera shake on validation
+    or training photos, or a folder with GoPro, also packed."""
+    frames: Literal["blur", "blur_gamma"] = "blur"
+    """Which blurred photos of GoPro."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     protocol: Literal["authors", "bytes"] = "authors"
@@ -139,25 +133,33 @@ class Evaluate:
         """Evaluate and print."""
         from tqdm import tqdm
 
-        from mimo import evaluate, testset
+        from mimo import evaluate, packing, testset
         from mimo.baselines import BASELINES
+        from mimo.data import Pair
         from mimo.weights import load
 
         check_target(self.json)
+        pairs: Iterable[Pair]
+        if isinstance(self.data, Path):
+            if not self.data.is_dir():
+                raise InputError(f"{self.data}: neither a test set (--help has them) nor a folder")
+            if self.model in ("wiener", "richardson-lucy"):
+                raise InputError(f"{self.model} is told the kernel, which nobody knows of GoPro")
+            source = packing.source(self.data, "test", self.frames)
+            pairs = packing.FrameTest(self.data, self.frames)
+        else:
+            source, pairs = testset.source(self.data), testset.pairs(self.data)
         if self.model in BASELINES:
             if self.ensemble != 1:
                 raise InputError(f"--ensemble is for networks, not for {self.model}")
             restored = BASELINES[self.model]
         else:
             restored = evaluate.by_network(load(self.model), ensemble=self.ensemble)
-        pairs = tqdm(testset.pairs(self.data))
-        rows = evaluate.evaluate(restored, pairs, protocol=self.protocol)
+        rows = evaluate.evaluate(restored, tqdm(pairs), protocol=self.protocol)
         result = evaluate.summary(rows)
+        print(*evaluate.report(result), sep="\n")
         if self.json is not None:
-            command = " ".join(["python -m mimo", *sys.argv[1:]])
-            evaluate.write(self.json, rows, command, self.protocol, self.data)
-        for line in evaluate.report(result):
-            print(line)
+            evaluate.write(self.json, rows, as_typed(), self.protocol, source)
         return 0
 
 
@@ -190,6 +192,26 @@ class Ablate:
             self.campaign, workers=self.workers, max_minutes=self.max_minutes, data=self.data
         )
         print(f"{self.campaign}: {left} runs left")
+        return 0
+
+
+@dataclass
+class Convert:
+    """Turn a checkpoint of the authors into a .safetensors file, which can hold no program."""
+
+    official: Positional[Path]
+    """MIMO-UNet.pkl or MIMO-UNetPlus.pkl."""
+    out: Positional[Path]
+    """The file to write."""
+
+    def run(self) -> int:
+        """Read, and write if there is nothing yet."""
+        from mimo import weights
+
+        check_target(self.out)
+        if self.out.suffix != ".safetensors" or self.out.exists():
+            raise InputError(f"{self.out}: not a new file whose name ends in .safetensors")
+        weights.save(weights.load(self.official, "cpu"), self.out)
         return 0
 
 
@@ -227,14 +249,8 @@ class Fetch:
         if not self.folder.exists() or not any(self.folder.iterdir()):
             if self.check:
                 raise InputError(f"{self.folder}: nothing here to check")
-            fetch.fetch(
-                self.dataset,
-                self.folder,
-                url=self.url,
-                archive=self.archive,
-                sha256=self.sha256,
-                yes=self.yes,
-            )
+            how = {k: getattr(self, k) for k in ("url", "archive", "sha256", "yes")}
+            fetch.fetch(self.dataset, self.folder, **how)
         problems, summary = datasets.check(self.folder, decode=self.decode)
         for problem in problems[:20]:
             print(f"mimo: {problem}", file=sys.stderr)
@@ -272,10 +288,10 @@ class Bench:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError("--device cuda: PyTorch finds no GPU here")
         result = bench.bench(self.repeats, device=self.device)
-        if self.json is not None:
-            bench.write(self.json, result, " ".join(["python -m mimo", *sys.argv[1:]]))
         print(*bench.report(result), sep="\n")
+        if self.json is not None:
+            bench.write(self.json, result, as_typed())
         return 0
 
 
-Command = Restore | Train | Evaluate | Ablate | Fetch | Bench
+Command = Restore | Train | Evaluate | Ablate | Convert | Fetch | Bench

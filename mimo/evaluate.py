@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mimo import record
-from mimo.data import BANDS_PX, Pair, listing_hash, photo_paths
+from mimo.data import BANDS_PX, Pair
 from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
-from mimo.testset import split
 
 PROTOCOL = (
     "PSNR over RGB of {}, mean over images within a scene, then "
@@ -119,15 +118,15 @@ def report(result: dict) -> list[str]:
 
 
 def write(
-    path: Path, rows: list[dict], command: str, protocol: str = "authors", data: str = "test"
+    path: Path, rows: list[dict], command: str, protocol: str, source: dict[str, str]
 ) -> None:
-    """Record an evaluation: what was run, on which pairs (`mimo.testset.pairs`), and each row."""
+    """Record an evaluation: what was run, on which pairs, and each row."""
     content = {
         "command": command,
         "git": record.git_state(),
         "versions": record.versions(),
         "hardware": record.hardware(),
-        "data": {"test": data, "test_sha256": listing_hash(photo_paths(split(data)))},
+        "data": source,
         "protocol": f"{protocol}: {PROTOCOL.format(PROTOCOLS[protocol].words)}",
         "result": summary(rows),
         "images": rows,

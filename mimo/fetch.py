@@ -65,6 +65,7 @@ def fetch(
     Asks before it starts unless `yes`. What was downloaded stays beside `folder` until it has been
     unpacked, so that the same command goes on where it stopped. Raises InputError for any mishap.
     """
+    folder = folder.resolve()  # not a link, which can't be replaced
     source = SOURCES[dataset]
     url, expected = url or source.url, sha256 or source.sha256
     if archive is None and not re.match("https?://", url or ""):

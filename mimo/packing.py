@@ -5,7 +5,7 @@ A PNG has to be decoded whole for each crop; from an array on disk only the crop
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,11 +24,14 @@ from mimo.datasets import find_pairs, of_split, read_frame
 
 
 def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
-    """Write the pairs of a split to the new folder `out`; returns its index.
+    """Write the pairs of a split to the new folder `out`, or find them there; returns its index.
 
     One WIDTHxHEIGHT.npy for each size: pairs x 2 (blurred, sharp) x height x width x 3 bytes.
     index.json names the pairs in the order of `find_pairs`, with a SHA-256 of names and pixels.
     """
+    if (out / "index.json").is_file():
+        _places(out, split, blur)
+        return record.read_json(out / "index.json")
     if out.exists():
         raise InputError(f"{out}: is there already; remove it or name another folder")
     pairs = find_pairs(root, split, blur)
@@ -145,28 +148,50 @@ class FramePairs(Dataset):
         return crop[:, :, ::-1] if flip < 0.5 else crop
 
 
+def source(folder: Path, split: str, blur: str) -> dict[str, str]:
+    """What a record says of a split: how many pairs, and a SHA-256, which is that of the index
+    where they are packed, else one of their names and sizes in bytes."""
+    part = part_of(folder, split)
+    if (part / "index.json").is_file():
+        number = len(_places(part, split, blur))
+        digest = record.read_json(part / "index.json")["sha256"]
+    else:
+        found = find_pairs(part, split, blur)
+        listing = [[*p[:2], *(path.stat().st_size for path in p[2:])] for p in found]
+        number, digest = len(found), hashlib.sha256(repr(listing).encode()).hexdigest()
+    return {split: f"{number} pairs of {blur}", f"{split}_sha256": digest}
+
+
 def part_of(folder: Path, split: str) -> Path:
     """A data set's folder, or the folder of a split where the data set is packed."""
     packed = folder / split
     return packed if (packed / "index.json").is_file() else folder
 
 
-def test_pairs(folder: Path, blur: str = "blur") -> Iterator[Pair]:
-    """The test pairs of GoPro or RealBlur, whole; their scenes are the sequences."""
-    part = part_of(folder, "test")
-    if part != folder:
-        names = [row[:2] for row in record.read_json(part / "index.json")["pairs"]]
-        places = _places(part, "test", blur)
-    else:
-        found = find_pairs(folder, "test", blur)
-        names, places = [p[:2] for p in found], [(p.blurred, p.sharp) for p in found]
-    for (sequence, frame), place in zip(names, places, strict=True):
-        blurred, sharp = _whole(*place)
+class FrameTest(Sequence[Pair]):
+    """The test pairs of GoPro or RealBlur, whole, read when asked for; their scenes are the
+    sequences."""
+
+    def __init__(self, folder: Path, blur: str = "blur"):
+        self.blur, part = blur, part_of(folder, "test")
+        if part != folder:
+            self.names = [row[:2] for row in record.read_json(part / "index.json")["pairs"]]
+            self.places = _places(part, "test", blur)
+        else:
+            found = find_pairs(folder, "test", blur)
+            self.names = [p[:2] for p in found]
+            self.places = [(p.blurred, p.sharp) for p in found]
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.places)
+
+    def __getitem__(self, i):
+        """A pair."""
+        sequence, frame = self.names[i]
+        blurred, sharp = _whole(*self.places[i])
         name, unknown = f"{sequence}/{frame}", np.ones((1, 1))
-        yield Pair(name, sequence, blur, float("nan"), blurred, sharp, unknown)
-
-
-test_pairs.__test__ = False  # type: ignore[attr-defined]  # pytest: not one of yours
+        return Pair(name, sequence, self.blur, float("nan"), blurred, sharp, unknown)
 
 
 def _whole(first: Path, second: Path | int) -> UInt8[np.ndarray, "2 h w 3"]:

@@ -124,6 +124,7 @@ def git_state() -> dict[str, str | bool]:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # that the repository is ours
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "-s", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": True}

@@ -141,6 +141,8 @@ def read_image(path: Path) -> PILImage.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PILImage.DecompressionBombWarning)
             with PILImage.open(path) as file:
+                if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # a photo, previews
+                    raise InputError(f"{path}: holds several pictures; make a file of each")
                 file.load()
                 image = ImageOps.exif_transpose(file)
     except FileNotFoundError:
@@ -155,6 +157,8 @@ def read_image(path: Path) -> PILImage.Image:
         return image
     if image.mode == "F":
         raise InputError(f"{path}: holds floating point values; convert it to 8 or 16 bits")
+    if image.mode == "I" and np.asarray(image).max() > 65535:
+        raise InputError(f"{path}: holds values above 65,535; convert it to 16 bits")
     if image.mode in ("I", "I;16B"):
         return PILImage.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
     transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
@@ -217,24 +221,26 @@ def restore_files(
         inputs = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
         if not inputs:
             raise InputError(f"{source}: no images here ({' '.join(SUFFIXES)})")
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{output}: can't be made a folder ({error.strerror})") from None
     else:
         inputs = [source]
-    outputs = [output / p.name for p in inputs] if output.is_dir() else [output]
+    into = source.is_dir() or output.is_dir()
+    outputs = [output / p.name for p in inputs] if into else [output]
     names = ["", "-half", "-quarter"] if all_scales else [""]
     written = [new.with_stem(new.stem + name).resolve() for new in outputs for name in names]
     for new in outputs:
         if new.suffix.lower() not in SUFFIXES:
             raise InputError(f"{new}: unknown kind of image; write one of {' '.join(SUFFIXES)}")
-        if not new.parent.is_dir():
+        if not into and not new.parent.is_dir():
             raise InputError(f"{new.parent}: no such folder")
     if taken := set(written) & {old.resolve() for old in inputs}:
         raise InputError(f"{min(taken)}: would overwrite a blurred photo; choose another output")
     if len(set(written)) < len(written):
         raise InputError(f"{output}: two outputs would have the same name; rename some photos")
+    if into:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{output}: can't be made a folder ({error.strerror})") from None
 
     problems = []
     for old, new in tqdm(list(zip(inputs, outputs, strict=True)), disable=len(inputs) == 1):
@@ -245,4 +251,6 @@ def restore_files(
                 write_image(restored, new.with_stem(new.stem + name), image)
         except InputError as error:
             problems.append(str(error))
+        except torch.OutOfMemoryError:
+            problems.append(f"{old}: takes more memory than the GPU has; give a smaller --tile-px")
     return problems

@@ -11,7 +11,16 @@ from functools import cache
 import numpy as np
 
 from mimo import blur, camera, video
-from mimo.data import BANDS_PX, DATA, Pair, most_textured, photo_paths, read_photo, shake_test
+from mimo.data import (
+    BANDS_PX,
+    DATA,
+    Pair,
+    listing_hash,
+    most_textured,
+    photo_paths,
+    read_photo,
+    shake_test,
+)
 
 FOCAL_PX = 920.0  # of a phone's main camera, for photos of 1280 pixels
 VIEW = (192, 256)  # h, w of a view of a panorama: about the pixels that it holds there
@@ -129,9 +138,10 @@ KINDS: dict[str, Callable[[], Iterator[Pair]]] = {
 OTHERS = {"clean": clean, "validation": validation, "train": training}
 
 
-def split(name: str) -> str:
-    """The split of the photos that pairs of a name are made from."""
-    return name if name in ("validation", "train") else "test"
+def source(name: str) -> dict[str, str]:
+    """What a record says of the pairs of a name: that, and a SHA-256 of the photos of its split."""
+    split = name if name in ("validation", "train") else "test"
+    return {"test": name, "test_sha256": listing_hash(photo_paths(split))}
 
 
 @cache

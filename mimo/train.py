@@ -27,7 +27,8 @@ from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
 from mimo.metrics import PROTOCOLS
 from mimo.network import MIMOUNet
-from mimo.packing import FramePairs, part_of, test_pairs
+from mimo.packing import FramePairs, FrameTest, part_of
+from mimo.packing import source as frames_source
 from mimo.replay import Replayed
 
 
@@ -78,7 +79,8 @@ def training_pairs(
         steps = config.epochs * frames.steps_per_epoch
         config = replace(config, steps=steps, halve_steps=halve_steps)
         frames.steps = config.steps
-        return frames, {"train": f"{len(frames.places)} pairs of {config.frames}"}, config
+        FrameTest(folder, config.frames)  # that it is there is known before the first step
+        return frames, frames_source(folder, "train", config.frames), config
     if folder is not None:
         raise InputError("this preset trains on the photos of this book: it takes no --data")
     paths = photo_paths("train")
@@ -89,8 +91,7 @@ def training_pairs(
     source = {
         "train": f"{len(paths)} photos at full and half size",
         "train_sha256": listing_hash(paths),
-        "test": config.test,
-        "test_sha256": listing_hash(photo_paths(testset.split(config.test))),
+        **testset.source(config.test),
     }
     how |= {"ramp_steps": config.ramp_steps, "turned": config.turned}
     shaken = ShakePairs(photos, config.blur, steps=config.steps, **how)
@@ -125,13 +126,10 @@ def train(
     states = [state_path, state_path.with_suffix(".previous.pt")]
     if any(p.exists() for p in states) and not resume:
         raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: can't be made a folder ({error.strerror})") from None
 
-    # The first process evaluates while the others wait: give it time.
-    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))])
+    # The first process evaluates while the others wait: give it time. The precision is ours to say.
+    waiting = InitProcessGroupKwargs(timeout=timedelta(hours=6))
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[waiting])
     if config.batch_images_global % accelerator.num_processes:
         raise InputError(
             f"batch_images_global {config.batch_images_global} can't be shared equally by "
@@ -139,6 +137,10 @@ def train(
         )
     sharing = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs, source, config = training_pairs(config, seed, folder, **sharing)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: can't be made a folder ({error.strerror})") from None
 
     device = accelerator.device.type
     on_gpu = device == "cuda"
@@ -147,8 +149,9 @@ def train(
     kept = copy.deepcopy(net)  # the average of the weights
     capturable = {"capturable": True} if on_gpu else {}
     optimizer = getattr(torch.optim, config.optimizer)(net.parameters(), lr=config.lr, **capturable)
+    identity = {"configuration": asdict(config), "seed": seed, "data": source, "device": device}
     state: dict[str, Any] = {
-        "identity": {"config": asdict(config), "seed": seed},
+        "identity": identity,
         "step": 0,
         "images_seen": 0,
         "wall_s": 0.0,
@@ -159,15 +162,13 @@ def train(
     }
     saved = record.read_state(state_path) if resume else None
     if saved is not None:
-        if saved["identity"] != state["identity"]:
-            raise InputError(f"{state_path}: belongs to a run with another configuration or seed")
+        other = [k for k, v in identity.items() if saved["identity"].get(k) != v]
+        if other:
+            raise InputError(f"{state_path}: belongs to a run with another {' or '.join(other)}")
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         kept.load_state_dict(saved["average"])
-        state |= {
-            k: saved[k]
-            for k in ("step", "images_seen", "wall_s", "started", "git", "metrics", "images")
-        }
+        state |= {k: saved[k] for k in state}
     wall_before_s = state["wall_s"]
     model, optimizer = accelerator.prepare(net, optimizer)
     kept.to(accelerator.device)
@@ -250,7 +251,7 @@ def train(
             bar.set_postfix(content=f"{row['content']:.4f}")
         if accelerator.is_main_process:
             if step in config.budgets_steps or step == config.steps:
-                tested = test_pairs(folder, config.frames) if folder else testset.pairs(config.test)
+                tested = FrameTest(folder, config.frames) if folder else testset.pairs(config.test)
                 rows = evaluate(by_network(kept.eval()), tested)
                 state["images"] += [{"step": step} | r for r in rows]
             if time.monotonic() - saved_at > config.save_s:
@@ -270,7 +271,7 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -
     for row in state["images"]:
         by_step.setdefault(row["step"], []).append(row)
     budgets = {str(step): summary(rows) for step, rows in by_step.items()}
-    config = state["identity"]["config"]
+    config = state["identity"]["configuration"]
     weights.save(net, out / "weights.safetensors")
     digest = hashlib.sha256((out / "weights.safetensors").read_bytes()).hexdigest()
     content = {

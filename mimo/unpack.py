@@ -1,6 +1,7 @@
 """Unpack an archive from somebody else: what could do harm is refused before a byte is written."""
 
 import gzip
+import lzma
 import re
 import shutil
 import stat
@@ -16,7 +17,14 @@ from tqdm import tqdm
 from mimo.config import InputError
 
 LARGEST_FILE, LARGEST_SUM = 1 << 26, 1 << 36  # bytes; pictures and data sets are far smaller
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+)
 FOREIGN = (RuntimeError, NotImplementedError)  # encrypted, or packed by an unknown method
 
 
@@ -29,7 +37,7 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) if zipfile.is_zipfile(path) else tarfile.open(path) as pack:
             reader: Callable = pack.open if isinstance(pack, zipfile.ZipFile) else pack.extractfile
-            members = _safe_members(path, pack)
+            members = _safe_members(path, pack, shutil.disk_usage(folder.parent).free)
             shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
             partial.mkdir()
             for place, member in tqdm(members.items(), "unpack", disable=None):
@@ -41,9 +49,11 @@ def unpack(path: Path, folder: Path) -> None:
         roots = [t for t in tops if (t / "train").is_dir() or any(t.glob("RealBlur[-_]*"))]
         if not roots:
             raise InputError(f"{path}: holds neither GoPro's train and test nor RealBlur's folders")
-        if folder.is_dir():
-            folder.rmdir()
-        roots[0].rename(folder)
+        if not folder.is_dir():
+            roots[0].rename(folder)
+        else:  # somebody may be in it, or it is another disk
+            for child in roots[0].iterdir():
+                shutil.move(child, folder)
     except (*DAMAGE, *FOREIGN) as error:
         reason = str(error).split("\n")[0]
         raise InputError(f"{path}: damaged archive ({reason}); remove it to retry") from None
@@ -51,10 +61,12 @@ def unpack(path: Path, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _safe_members(path: Path, pack: zipfile.ZipFile | tarfile.TarFile) -> dict[PurePosixPath, Any]:
+def _safe_members(
+    path: Path, pack: zipfile.ZipFile | tarfile.TarFile, free: int
+) -> dict[PurePosixPath, Any]:
     """The files in an archive by their place; InputError if one would do harm."""
     files: dict[PurePosixPath, Any] = {}
-    total, free = 0, shutil.disk_usage(path.parent).free
+    total = 0
     for member in pack.infolist() if isinstance(pack, zipfile.ZipFile) else pack:
         name, size, kind = _describe(member)
         place = PurePosixPath(name)

@@ -11,6 +11,8 @@ import torch
 from PIL import Image as PILImage
 
 from mimo.__main__ import main
+from mimo.options import as_typed
+from mimo.weights import load
 
 
 @pytest.fixture
@@ -21,6 +23,9 @@ def folder(tmp_path):
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "photo.jpg").read_bytes()[:900])
     (tmp_path / "text.png").write_text("not a photo")
     PILImage.new("F", (5, 4)).save(tmp_path / "float.tif")
+    PILImage.new("I", (5, 4), 70_000).save(tmp_path / "long.tif")
+    page = PILImage.new("L", (5, 4))
+    page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])
     (tmp_path / "empty").mkdir()
     (tmp_path / "sub").mkdir()
     for name in ("photo-half.png", "sub/a.png", "sub/a-half.png"):
@@ -45,6 +50,8 @@ MISTAKES = [
     ("restore {f}/text.png -o {f}/out.png", "text.png: not an image"),
     ("restore {f}/cut.jpg -o {f}/out.png", "cut.jpg: damaged or cut short"),
     ("restore {f}/float.tif -o {f}/out.png", "float.tif: holds floating point values"),
+    ("restore {f}/long.tif -o {f}/out.png", "long.tif: holds values above 65,535"),
+    ("restore {f}/pages.tif -o {f}/out.png", "pages.tif: holds several pictures"),
     ("restore {f}/photo.png -o {f}/out.xyz", "unknown kind of image"),
     ("restore {f}/photo.png -o {f}/none/out.png", "none: no such folder"),
     ("restore {f}/photo.png -o {f}/photo.png", "would overwrite"),
@@ -70,7 +77,16 @@ MISTAKES = [
     ("restore {f}/photo-half.png -o {f}/photo.png --all-scales", "would overwrite"),
     ("restore {f}/sub -o {f}/new --all-scales", "two outputs would have the same name"),
     ("evaluate unsharp --ensemble 4", "--ensemble is for networks"),
-    ("evaluate tiny nothing", "invalid choice"),
+    ("evaluate tiny nothing", "nothing: neither a test set"),
+    ("evaluate wiener {f}/sub", "wiener is told the kernel"),
+    ("evaluate tiny {f}/sub", "a.png; expected GoPro's"),
+    ("train paper --data {f}/sub --out {f}/new", "a.png; expected GoPro's"),
+    ("train tiny --frames blur_gamma", "no --frames"),
+    ("convert tiny {f}/photo.png", "photo.png: not a new file"),
+    ("convert {f}/photo.png {f}/none/a.safetensors", "not a file in a folder"),
+    ("convert {f}/photo.png {f}/a.safetensors", "photo.png: not a checkpoint"),
+    ("restore {f}/%s.png -o {f}/x.png" % ("n" * 300), "File name too long"),
+    ("restore {f}/photo.png -o {f}/%s.png" % ("n" * 245), "File name too long"),
     ("evaluate tiny --protocol matlab", "invalid choice"),
     ("ablate nothing", "invalid choice"),
     ("ablate recipe --workers 0", "--workers is at least 1"),
@@ -81,12 +97,43 @@ MISTAKES = [
 
 @pytest.mark.parametrize("words,message", MISTAKES, ids=[m for _, m in MISTAKES])
 def test_a_mistake_gets_one_line_and_status_2(folder, capsys, words, message):
-    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    before = {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
     assert main(words.format(f=folder).split()) == 2
     said = capsys.readouterr()
-    lines = [line for line in said.err.splitlines() if not line.startswith("tiny:")]
+    lines = [line for line in said.err.splitlines() if not line.startswith(("tiny:", "paper:"))]
     assert said.out == "" and len(lines) == 1 and message in lines[0]
-    assert before == {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    assert before == {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
+
+
+def test_a_checkpoint_is_converted(folder, capsys):
+    checkpoint = torch.nn.Module.state_dict(load("tiny", "cpu"))
+    torch.save({"model": checkpoint}, folder / "ours.pkl")
+    words = ["convert", f"{folder}/ours.pkl", f"{folder}/tiny.safetensors"]
+    assert main(words) == 0 and capsys.readouterr().err == ""
+    assert main(["restore", f"{folder}/photo.png", "-o", f"{folder}/a.png"]) == 0
+    model = ["--model", f"{folder}/tiny.safetensors"]
+    assert main(["restore", f"{folder}/photo.png", "-o", f"{folder}/b.png", *model]) == 0
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    assert main(words) == 2 and "not a new file" in capsys.readouterr().err
+
+
+def test_a_command_with_spaces_is_recorded_as_it_can_be_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mimo", "train", "tiny", "--out", "my runs"])
+    assert as_typed() == "python -m mimo train tiny --out 'my runs'"
+
+
+def test_a_photo_too_large_for_the_gpu_does_not_stop_the_others(folder, capsys, monkeypatch):
+    def run_out(image, *_, **__):
+        if image.mode == "RGBA":
+            raise torch.OutOfMemoryError
+        return [image]
+
+    monkeypatch.setattr(sys.modules["mimo.restore"], "restore_image", run_out)
+    (folder / "alpha.png").rename(folder / "sub" / "0.png")
+    assert main(["restore", f"{folder}/sub", "-o", f"{folder}/out"]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mimo: ")]
+    assert len(said) == 1 and "0.png: takes more memory than the GPU has; give a smaller" in said[0]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["a-half.png", "a.png"]
 
 
 def test_help_names_the_commands_and_succeeds(capsys):

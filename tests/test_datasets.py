@@ -330,8 +330,11 @@ def test_both_of_a_pair_are_cut_at_one_place_and_mirrored_left_to_right_only(gop
 def test_what_cannot_be_packed_or_read_is_refused_and_leaves_nothing(both, tmp_path):
     gopro, packed = both
     before = {p: p.read_bytes() for p in packed.iterdir()}
-    with pytest.raises(InputError, match="train: is there already"):
-        pack(gopro, "train", packed)
+    assert pack(gopro, "train", packed)["split"] == "train"  # what is there is not made again
+    with pytest.raises(InputError, match="holds train with blur, not train with blur_gamma"):
+        pack(gopro, "train", packed, "blur_gamma")
+    with pytest.raises(InputError, match="gopro: is there already"):
+        pack(gopro, "train", gopro)
     path = gopro / "train/A_01/blur/000048.png"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match="000048.png: damaged or cut short"):

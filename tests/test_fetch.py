@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import lzma
 import re
 import stat
 import sys
@@ -214,6 +215,21 @@ def test_nothing_starts_without_consent(get, server, tmp_path, monkeypatch):
         assert server.ranges == [] and get(yes=False)[0] == expected
 
 
+def test_a_link_to_a_folder_is_followed(get, tmp_path):
+    (tmp_path / "large disk").mkdir()
+    link = tmp_path / "new" / "link"
+    link.symlink_to(tmp_path / "large disk")
+    assert get(folder=link)[0] == 0 and link.is_symlink()
+    assert same_files(tmp_path / "large disk", tmp_path / "source")
+
+
+def test_the_folder_that_one_is_in_can_be_filled(get, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert get(folder=".")[0] == 0
+    assert same_files(tmp_path / "here", tmp_path / "source")
+
+
 def test_a_folder_in_the_way_is_left_alone(get, server, tmp_path):
     taken = tmp_path / "new" / "taken"
     taken.mkdir()
@@ -313,7 +329,15 @@ def test_many_members_are_refused_when_they_would_not_fit(tmp_path, capsys, monk
     assert "member 'train/4' and those before it would be 5,001 bytes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"", b"text", zip_with()[:60], tar_with("a")[:-20]])
+def broken_xz():
+    content = bytearray(lzma.compress(tar_with("a") * 50))
+    content[40] ^= 255
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", zip_with()[:60], tar_with("a")[:-20], broken_xz()]
+)
 def test_something_else_than_an_archive_is_refused(tmp_path, capsys, content):
     (tmp_path / "archive").write_bytes(content)
     words = ["fetch", "realblur", f"{tmp_path}/new", "--yes", "--archive", f"{tmp_path}/archive"]

@@ -7,10 +7,11 @@ import pytest
 from test_datasets import make_gopro
 from test_resume import assert_nearly_same_run, train_in_two_processes
 
-from mimo import campaign, train
+from mimo import campaign, packing, train
 from mimo.__main__ import main
 from mimo.config import PRESETS, InputError
-from mimo.packing import FramePairs, pack, test_pairs
+from mimo.datasets import PairPath
+from mimo.packing import FramePairs, FrameTest, pack
 from mimo.record import read_rows
 from mimo.rows import CAMPAIGNS
 
@@ -41,8 +42,41 @@ def test_a_published_preset_runs_end_to_end(gopro, tmp_path, name):
     assert content["images_seen"] == 14
     rows = read_rows(tmp_path / "run" / "images.csv")
     assert [r["scene"] for r in rows] == ["C_03", "C_03"]
-    assert content["data"] == {"train": "7 pairs of blur"}
+    assert content["data"] == packing.source(gopro, "train", "blur")
     assert content["result"]["images"] == 2
+
+
+def test_a_network_is_evaluated_on_a_folder(gopro, tmp_path, capsys):
+    words = ["evaluate", "tiny", str(gopro), "--json", str(tmp_path / "a.json")]
+    assert main(words) == 0
+    assert "blur: " in capsys.readouterr().out
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["data"] == packing.source(gopro, "test", "blur")
+    assert [r["name"].split("/")[0] for r in content["images"]] == ["C_03", "C_03"]
+    packing.pack(gopro, "test", tmp_path / "packed" / "test")
+    words[2] = str(tmp_path / "packed")
+    assert main(words) == 0
+    again = json.loads((tmp_path / "a.json").read_text())
+    assert again["images"] == content["images"] and again["data"] != content["data"]
+    assert main([*words, "--frames", "blur_gamma"]) == 2
+    assert "holds test with blur, not test with blur_gamma" in capsys.readouterr().err
+
+
+def test_a_record_says_which_pairs_it_was_and_a_missing_test_set_is_known_at_once(gopro, tmp_path):
+    packed = tmp_path / "packed"
+    said = packing.pack(gopro, "train", packed / "train")["sha256"]
+    assert packing.source(packed, "train", "blur") == {
+        "train": "7 pairs of blur",
+        "train_sha256": said,
+    }
+    with pytest.raises(InputError, match="expected GoPro's"):
+        train.train(small("paper"), tmp_path / "run", folder=packed, progress=False)
+    assert not (tmp_path / "run").exists()
+    other = packing.source(gopro, "train", "blur")
+    assert other["train"] == "7 pairs of blur" and other["train_sha256"] != said
+    with next(gopro.glob("train/*/sharp/*.png")).open("ab") as file:
+        file.write(b"0")
+    assert packing.source(gopro, "train", "blur")["train_sha256"] != other["train_sha256"]
 
 
 def test_rows_at_the_papers_scale_run_on_gopro_and_can_be_checked(gopro, tmp_path, monkeypatch):
@@ -55,7 +89,7 @@ def test_rows_at_the_papers_scale_run_on_gopro_and_can_be_checked(gopro, tmp_pat
     with pytest.raises(InputError, match="say where it is with --data"):
         campaign.run_pair("fusion-paper", ("fam-sum", 0))
     campaign.run_pair("fusion-paper", ("fam-sum", 0), gopro)
-    assert campaign.records("fusion-paper")[0]["data"] == {"train": "7 pairs of blur"}
+    assert campaign.records("fusion-paper")[0]["data"]["train"] == "7 pairs of blur"
     assert campaign.check("fusion-paper", data=gopro).endswith("the same to the last bit")
 
 
@@ -79,16 +113,13 @@ def test_presets_are_the_authors_setting():
 def test_on_gopro_an_epoch_has_526_steps(monkeypatch, gopro):
     """2,103 pairs in batches of 4: 1,578,000 steps in all, halved every 263,000."""
     places = FramePairs(gopro, crop_px=32, batch_images=4, steps=0, seed=0).places
-    monkeypatch.setattr("mimo.packing.find_pairs", lambda *a: [_Place(*places[0])] * 2103)
+    monkeypatch.setattr(
+        "mimo.packing.find_pairs", lambda *a: [PairPath("s", "000001", *places[0])] * 2103
+    )
     _, _, config = train.training_pairs(PRESETS["paper"].config, 0, gopro, rank=0, processes=1)
     assert config.steps == 526 * 3000 == 1_578_000
     rates = [train.learning_rate(s, config) for s in (0, 262_999, 263_000, 526_000, 1_577_999)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1e-4 / 32])
-
-
-class _Place:
-    def __init__(self, blurred, sharp):
-        self.blurred, self.sharp = blurred, sharp
 
 
 def test_packed_and_unpacked_train_the_same_network(gopro, tmp_path):
@@ -98,7 +129,7 @@ def test_packed_and_unpacked_train_the_same_network(gopro, tmp_path):
         train.train(small("paper"), tmp_path / name, folder=folder, progress=False)
     for name in ("metrics.csv", "images.csv"):
         assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
-    for one, two in zip(test_pairs(gopro), test_pairs(tmp_path / "packed"), strict=True):
+    for one, two in zip(FrameTest(gopro), FrameTest(tmp_path / "packed"), strict=True):
         assert one.name == two.name and (one.blurred == two.blurred).all()
 
 

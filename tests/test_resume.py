@@ -57,7 +57,9 @@ def test_a_run_killed_at_random_moments_gives_the_same_bits(tmp_path):
     torch.set_num_threads(1)
     train.train(CONFIG, tmp_path / "whole", progress=False)
     torch.set_num_threads(threads)
-    rng = random.Random(time.time_ns())
+    seed = time.time_ns()
+    print("seed", seed)  # shown if it fails
+    rng = random.Random(seed)
     killed, while_saving, out = 0, 0, tmp_path / "killed"
     for _ in range(30):
         child = get_context("fork").Process(target=train_in_a_child, args=(out,))

@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
-from mimo import data, precision, testset, train
+from mimo import data, precision, record, testset, train
 from mimo.config import PRESETS, BlurConfig, InputError, NetConfig, TrainConfig
 from mimo.losses import total_loss
 from mimo.metrics import psnr_db
@@ -104,6 +106,18 @@ def test_where_nothing_multiplies_in_bfloat16_a_run_rounds_as_if(tmp_path, monke
     assert [of["hardware"]["bfloat16"] for of in found] == [False, False]
 
 
+def test_a_repository_that_the_package_only_lies_in_is_not_its_own(tmp_path, monkeypatch):
+    assert len(record.git_state()["commit"]) == 40
+    (tmp_path / "site-packages" / "mimo").mkdir(parents=True)
+    (tmp_path / "site-packages" / "mimo" / "__init__.py").touch()
+    (tmp_path / ".gitignore").write_text("site-packages\n")
+    who = ["-c", "user.name=a", "-c", "user.email=b"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "mine"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr("mimo.__file__", str(tmp_path / "site-packages" / "mimo" / "__init__.py"))
+    assert record.git_state()["commit"] == "unknown"
+
+
 def test_a_run_is_never_overwritten(tmp_path, monkeypatch):
     train.train(replace(CONFIG, steps=1), tmp_path / "run")
     with pytest.raises(InputError, match="holds a finished run"):
@@ -126,8 +140,28 @@ def test_another_runs_state_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(data.ShakePairs, "__getitem__", stop)
         train.train(replace(CONFIG, save_s=0.0), tmp_path / "run")
-    with pytest.raises(InputError, match="another configuration or seed"):
-        train.train(replace(CONFIG, save_s=0.0), tmp_path / "run", seed=1, resume=True)
+    again = {"out": tmp_path / "run", "resume": True}
+    with pytest.raises(InputError, match="another seed$"):
+        train.train(replace(CONFIG, save_s=0.0), seed=1, **again)
+    with pytest.raises(InputError, match="another configuration$"):
+        train.train(replace(CONFIG, save_s=1.0), **again)
+    for key in ("data", "device"):
+        state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+        state["identity"][key] = "another"
+        record.write_state(tmp_path / "run" / "state.pt", state)
+    with pytest.raises(InputError, match="another data or device$"):
+        train.train(replace(CONFIG, save_s=0.0), **again)
+
+
+def test_the_precision_is_that_of_the_configuration_whatever_accelerate_is_set_to(
+    tmp_path, monkeypatch
+):
+    one = replace(CONFIG, steps=1)
+    as_said = train.train(one, tmp_path / "as it says")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    again = train.train(one, tmp_path / "in spite of it")
+    assert again["weights_sha256"] == as_said["weights_sha256"]
 
 
 def test_photos_whose_half_is_too_small_for_a_crop_are_used_at_full_size_alone(tmp_path):
