@@ -3,6 +3,7 @@
 import hashlib
 import io
 import lzma
+import random
 import re
 import stat
 import sys
@@ -330,8 +331,15 @@ def test_many_members_are_refused_when_they_would_not_fit(tmp_path, capsys, monk
 
 
 def broken_xz():
-    content = bytearray(lzma.compress(tar_with("a") * 50))
-    content[40] ^= 255
+    """A tar.xz that is broken where a member is read, not where the archive is opened."""
+    pack = io.BytesIO()
+    with tarfile.open(fileobj=pack, mode="w") as archive:
+        for name in ("train/a", "train/b"):
+            member = tarfile.TarInfo(name)
+            member.size = 400_000
+            archive.addfile(member, io.BytesIO(random.Random(0).randbytes(member.size)))
+    content = bytearray(lzma.compress(pack.getvalue()))
+    content[300_000] ^= 255
     return bytes(content)
 
 
