@@ -67,7 +67,8 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None) -> 
     name_or_path: the name of shipped weights (`tiny`, `small`, or `large`, which is MIMO-UNet at
     its own size), one of our `.safetensors` files, or a checkpoint of the authors
     (`MIMO-UNet.pkl`, `MIMO-UNetPlus.pkl`), which is read without running any code that it may
-    carry. Width and depth are read off the tensors.
+    carry. Width and depth are read off the tensors; what tensors do not tell, as how a network
+    resizes, is taken to be MIMO-UNet's.
     device: where to put it; the GPU, if there is one, by default.
 
     Raises InputError for a file that is missing or holds something else.
