@@ -93,7 +93,7 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, str | int]:
     """The processor, the threads that PyTorch uses on it, and the GPU if there is one.
 
-    A processor that does not multiply in bfloat16 says so: its sums end in other digits."""
+    A device that does not multiply in bfloat16 says so: its results end in other digits."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -104,9 +104,10 @@ def hardware() -> dict[str, str | int]:
         "cores": os.cpu_count() or 0,
         "threads": torch.get_num_threads(),
     }
-    if torch.cuda.is_available():
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
         found |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
-    elif not precision.multiplies_in_bfloat16("cpu"):
+    if not precision.multiplies_in_bfloat16("cuda" if on_gpu else "cpu"):
         found["bfloat16"] = False
     return found
 
