@@ -36,8 +36,8 @@ def restore(
     for which the network would need more than 6 GB of memory are tiled.
     ensemble: 4 restores the photo in four rotations and takes the mean, which is how MIMO-UNet++
     comes from MIMO-UNet+; 1 does not.
-    bfloat16: multiply in half precision, which can be faster where the hardware does that and is more
-    work where it does not; most bytes stay as they were, some change by a few levels.
+    bfloat16: multiply in half precision, which can be faster where the hardware does that and is
+    more work where it does not; most bytes stay as they were, some change by a few levels.
 
     Raises ValueError for another shape, type, tile or ensemble.
     """
