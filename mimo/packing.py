@@ -30,7 +30,7 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
     index.json names the pairs in the order of `find_pairs`, with a SHA-256 of names and pixels.
     """
     if (out / "index.json").is_file():
-        _places(out, split, blur)
+        _listed(out, split, blur)
         return record.read_json(out / "index.json")
     if out.exists():
         raise InputError(f"{out}: is there already; remove it or name another folder")
@@ -101,11 +101,7 @@ class FramePairs(Dataset):
     ):
         self.crop_px, self.batch_images, self.steps, self.seed = crop_px, batch_images, steps, seed
         self.rank, self.processes = rank, processes
-        self.places: list[tuple[Path, Path | int]]  # blurred and sharp, or array and row
-        if (folder / "index.json").is_file():
-            self.places = _places(folder, split, blur)
-        else:
-            self.places = [(p.blurred, p.sharp) for p in find_pairs(folder, split, blur)]
+        _, self.places = _listed(folder, split, blur)
         self.steps_per_epoch = -(-len(self.places) // batch_images)
         last = len(self.places) - (self.steps_per_epoch - 1) * batch_images
         if last < processes:
@@ -152,14 +148,15 @@ def source(folder: Path, split: str, blur: str) -> dict[str, str]:
     """What a record says of a split: how many pairs, and a SHA-256, which is that of the index
     where they are packed, else one of their names and sizes in bytes."""
     part = part_of(folder, split)
+    names, places = _listed(part, split, blur)
     if (part / "index.json").is_file():
-        number = len(_places(part, split, blur))
         digest = record.read_json(part / "index.json")["sha256"]
     else:
-        found = find_pairs(part, split, blur)
-        listing = [[*p[:2], *(path.stat().st_size for path in p[2:])] for p in found]
-        number, digest = len(found), hashlib.sha256(repr(listing).encode()).hexdigest()
-    return {split: f"{number} pairs of {blur}", f"{split}_sha256": digest}
+        sizes = [
+            [path.stat().st_size for path in pair if isinstance(path, Path)] for pair in places
+        ]
+        digest = hashlib.sha256(repr([names, sizes]).encode()).hexdigest()
+    return {split: f"{len(names)} pairs of {blur}", f"{split}_sha256": digest}
 
 
 def part_of(folder: Path, split: str) -> Path:
@@ -173,14 +170,8 @@ class FrameTest(Sequence[Pair]):
     sequences."""
 
     def __init__(self, folder: Path, blur: str = "blur"):
-        self.blur, part = blur, part_of(folder, "test")
-        if part != folder:
-            self.names = [row[:2] for row in record.read_json(part / "index.json")["pairs"]]
-            self.places = _places(part, "test", blur)
-        else:
-            found = find_pairs(folder, "test", blur)
-            self.names = [p[:2] for p in found]
-            self.places = [(p.blurred, p.sharp) for p in found]
+        self.blur = blur
+        self.names, self.places = _listed(part_of(folder, "test"), "test", blur)
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -200,16 +191,23 @@ def _whole(first: Path, second: Path | int) -> UInt8[np.ndarray, "2 h w 3"]:
     return np.stack([read_frame(first), read_frame(second)])
 
 
-def _places(folder: Path, split: str, blur: str) -> list[tuple[Path, Path | int]]:
-    """Array and row of each pair in a packed folder; fit and validation are in a packed train."""
+def _listed(
+    folder: Path, split: str, blur: str
+) -> tuple[list[tuple[str, str]], list[tuple[Path, Path | int]]]:
+    """Sequence and frame of each pair, and its place: blurred and sharp, or array and row where it
+    is packed; fit and validation are in a packed train."""
+    if not (folder / "index.json").is_file():
+        pairs = find_pairs(folder, split, blur)
+        return [p[:2] for p in pairs], [(p.blurred, p.sharp) for p in pairs]
     try:
         index = record.read_json(folder / "index.json")
         found, rows = (index["split"], index["blur"]), index["pairs"]
         if found[0] == "train" and split in ("fit", "validation"):
             found, rows = (split, found[1]), of_split(rows, split)
+        names = [(sequence, frame) for sequence, frame, _, _ in rows]
         places: list[tuple[Path, Path | int]] = [(folder / name, row) for _, _, name, row in rows]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{folder / 'index.json'}: not an index of packed pairs") from None
     if found != (split, blur):
         raise InputError(f"{folder}: holds {' with '.join(found)}, not {split} with {blur}")
-    return places
+    return names, places
