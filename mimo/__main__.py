@@ -48,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:
         print(f"mimo: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # EOFError: nothing was answered
         print("mimo: stopped", file=sys.stderr)
         return 130
 

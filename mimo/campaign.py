@@ -29,12 +29,17 @@ TABLES = ("metrics.csv", "images.csv")
 Pair = tuple[str, int]  # a row and a seed
 
 
+def _pairs(campaign: str, *, recorded: bool) -> list[Pair]:
+    """Rows and seeds that have a record or lack one, seed by seed."""
+    rows = CAMPAIGNS[campaign]
+    seeds = range(max(r.seeds for r in rows.values()))
+    pairs = [(n, s) for s in seeds for n in rows if s < rows[n].seeds]
+    return [p for p in pairs if (folder(campaign, p) / "run.json").exists() == recorded]
+
+
 def pairs_to_run(campaign: str) -> list[Pair]:
     """Rows and seeds without a record, seed by seed, so that a table is complete early."""
-    rows = CAMPAIGNS[campaign]
-    pairs = [(n, s) for s in range(max(r.seeds for r in rows.values())) for n in rows]
-    pairs = [(n, s) for n, s in pairs if s < rows[n].seeds]
-    return [p for p in pairs if not (folder(campaign, p) / "run.json").exists()]
+    return _pairs(campaign, recorded=False)
 
 
 def folder(campaign: str, pair: Pair) -> Path:
@@ -58,6 +63,8 @@ def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out.parent / f"{out.name}.lock", blocking=False):
+            if (final / "run.json").exists():
+                return 0.0  # another process has run it since this one listed what is missing
             done = out / "run.json"
             if not (done.exists() and _of_config(record.read_json(done), config)):
                 train(
@@ -92,7 +99,7 @@ def run(
     far; the first of a campaign is begun on trust, and goes on from its state another time.
     Raises InputError if the records would go into an installed package.
     """
-    if RUNS.is_relative_to(Path(__file__).parent):
+    if RUNS.is_relative_to(Path(__file__).resolve().parent):
         raise InputError(f"{RUNS}: records of an installed package; run tables in the repository")
     deadline = time.monotonic() + 60 * (max_minutes or float("inf"))
     left = pairs_to_run(campaign)
@@ -147,27 +154,22 @@ def _losses_alike(again: Path, recorded: Path) -> bool:
     return len(ours) == len(theirs) and statistics.median(apart) <= 0.05
 
 
-def check(campaign: str, seed: int | None = None, *, data: Path | None = None) -> str:
+def check(campaign: str, *, data: Path | None = None) -> str:
     """Run one finished pair again, chosen at random, and compare: a line that says how it went.
 
     On the processor and with the versions of the record, every logged loss, every restored photo's
     row and the weights must be the same; elsewhere, and on a GPU, the logged losses within 5 % in
     the median and the mean PSNR within 0.1 dB. Other seeds, and some other rows, would pass the
     second of these.
-    Raises InputError if they are not.
+    Raises InputError if they are not so, if nothing is finished, or if the row has another
+    configuration by now.
     """
-    rows = CAMPAIGNS[campaign]
-    done = [
-        (n, s)
-        for n in rows
-        for s in range(rows[n].seeds)
-        if (folder(campaign, (n, s)) / "run.json").exists()
-    ]
+    done = _pairs(campaign, recorded=True)
     if not done:
         raise InputError(f"{campaign}: no finished run to check")
-    pair = random.Random(seed).choice(done)
+    pair = random.choice(done)
     old = folder(campaign, pair)
-    config = rows[pair[0]].config
+    config = CAMPAIGNS[campaign][pair[0]].config
     recorded = record.read_json(old / "run.json")
     if not _of_config(recorded, config):
         raise InputError(f"{old}: was run with another configuration than the row has now")

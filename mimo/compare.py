@@ -183,7 +183,8 @@ def by_scene(
     for r in rows:
         beyond = r["strength_px"] < reach_px[0] or r["strength_px"] >= reach_px[1]  # NaN: not known
         if r["kind"] == kind and not beyond and r["scene"] != without:
-            value = r[measure] if measure in r else r["psnr_db"] - r["blurred_psnr_db"]
+            gain = measure == "gain_db"
+            value = r["psnr_db"] - r["blurred_psnr_db"] if gain else r[measure]
             scenes.setdefault(r["scene"], []).append(value)
     return {scene: float(np.mean(values)) for scene, values in scenes.items()}
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 
-class InputError(ValueError):
+class InputError(Exception):
     """A mistake that the user can mend: its message is the one line that says how."""
 
 

@@ -105,8 +105,8 @@ def download(url: str, path: Path, page: str) -> None:
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_S * attempt)
         have = path.stat().st_size if path.exists() else 0
-        asked = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         try:
+            asked = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
             with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:
                 total = _receive(answer, path, have)
             if total in (None, path.stat().st_size):
@@ -118,6 +118,8 @@ def download(url: str, path: Path, page: str) -> None:
             if error.code < 500:
                 raise InputError(f"{url}: {error.code} {error.reason}; {hint}") from None
             reason = f"{error.code} {error.reason}"
+        except ValueError as error:
+            raise InputError(f"{url}: no address ({error})") from None
         except (urllib.error.URLError, http.client.HTTPException, *DROPPED) as error:
             reason = getattr(error, "reason", error)
     have = path.stat().st_size if path.exists() else 0

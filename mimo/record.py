@@ -6,6 +6,9 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +19,23 @@ from mimo import precision
 from mimo.config import InputError
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path`, complete or not at all. InputError if it can't be."""
+    partial = path.with_name(f".{path.name}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be written ({error})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write JSON, complete or not at all. InputError if `path` can't be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: can't be written ({error.strerror})") from None
 
 
 def read_json(path: Path) -> dict:
@@ -34,12 +45,10 @@ def read_json(path: Path) -> dict:
 
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Write rows that share their keys as CSV, complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="") as file:
+    with whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -112,8 +121,10 @@ def hardware() -> dict[str, str | int]:
     return found
 
 
+@cache
 def git_state() -> dict[str, str | bool]:
-    """The commit that the package was run from, and whether files of it differed."""
+    """The commit that the package was run from, and whether files of it differed, when first asked:
+    a process goes on with the code that it has read."""
 
     def git(*words: str) -> str:
         done = subprocess.run(

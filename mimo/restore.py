@@ -1,6 +1,5 @@
 """Restore photos of any size: padding, exact tiles, the rotation ensemble, files and folders."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from mimo import precision
+from mimo import precision, record
 from mimo.config import InputError
 from mimo.network import MIMOUNet
 
@@ -41,8 +40,7 @@ def restore(
 
     Raises ValueError for another shape, type, tile or ensemble.
     """
-    how: dict[str, Any] = {"tile_px": tile_px, "ensemble": ensemble, "bfloat16": bfloat16}
-    return restore_scales(image, net, **how)[0]
+    return restore_scales(image, net, tile_px=tile_px, ensemble=ensemble, bfloat16=bfloat16)[0]
 
 
 def restore_scales(
@@ -153,7 +151,8 @@ def read_image(path: Path) -> PILImage.Image:
         raise InputError(f"{path}: too many pixels ({error})") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: damaged or cut short ({error})") from None
-    if image.mode in ("L", "RGB", "RGBA", "I;16"):
+    seen_through = "transparency" in image.info  # one colour that stands for nothing
+    if image.mode in ("RGBA", "I;16") or (image.mode in ("L", "RGB") and not seen_through):
         return image
     if image.mode == "F":
         raise InputError(f"{path}: holds floating point values; convert it to 8 or 16 bits")
@@ -161,7 +160,7 @@ def read_image(path: Path) -> PILImage.Image:
         raise InputError(f"{path}: holds values above 65,535; convert it to 16 bits")
     if image.mode in ("I", "I;16B"):
         return PILImage.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
-    transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
+    transparent = image.mode in ("LA", "PA", "La", "RGBa") or seen_through
     converted = image.convert("RGBA" if transparent else "RGB")
     if image.mode == "CMYK":  # its profile describes inks
         converted.info.pop("icc_profile", None)
@@ -194,19 +193,13 @@ def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None
         raise InputError(f"{path}: JPEG holds no transparency; write .png or .webp")
     if image.mode == "I;16" and suffix not in (".png", ".tif", ".tiff"):
         raise InputError(f"{path}: {suffix} holds no 16-bit grey; write .png or .tif")
-    partial = path.with_name(f".{path.name}.partial{path.suffix}")
     best: dict[str, Any] = {}
     if suffix in (".jpg", ".jpeg"):
         best = {"quality": 95, "subsampling": 0}
     elif suffix == ".webp":
         best = {"quality": 95}
-    try:
+    with record.whole(path) as partial:
         image.save(partial, icc_profile=like.info.get("icc_profile"), **best)
-        os.replace(partial, path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be written ({error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def restore_files(

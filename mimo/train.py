@@ -108,7 +108,7 @@ def train(
     command: str = "",
     progress: bool = True,
 ) -> dict:
-    """Train, and leave a record, `weights.safetensors` and a state in `out`.
+    """Train, and leave a record and `weights.safetensors` in `out`; until then, a state.
 
     folder: GoPro or RealBlur, or a packed copy, where the configuration trains on frames.
 
@@ -147,8 +147,8 @@ def train(
     net = initial_network(config, seed)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = copy.deepcopy(net)  # the average of the weights
-    capturable = {"capturable": True} if on_gpu else {}
-    optimizer = getattr(torch.optim, config.optimizer)(net.parameters(), lr=config.lr, **capturable)
+    algorithm = getattr(torch.optim, config.optimizer)
+    optimizer = algorithm(net.parameters(), lr=config.lr, capturable=on_gpu)
     identity = {"configuration": asdict(config), "seed": seed, "data": source, "device": device}
     state: dict[str, Any] = {
         "identity": identity,

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as in_bytes
 from torch import Tensor, nn
 
+from mimo import record
 from mimo.config import InputError
 from mimo.network import MIMOUNet
 
@@ -57,7 +59,7 @@ AUTHORS = (
 def our_name(authors_name: str) -> str:
     """Our name for a tensor of the authors' checkpoints."""
     for pattern, ours in AUTHORS:
-        authors_name = re.sub(rf"(?<![\w]){pattern}(?![\w])", ours, authors_name, count=1)
+        authors_name = re.sub(rf"\b{pattern}\b", ours, authors_name, count=1)
     return authors_name
 
 
@@ -88,16 +90,15 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None) -> 
 
 def save(net: MIMOUNet, path: Path) -> None:
     """Write weights and configuration as safetensors, complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
     tensors = {k: v.detach().contiguous().cpu() for k, v in net.state_dict().items()}
-    save_file(tensors, partial, metadata={"mimo.MIMOUNet": json.dumps(net.config)})
-    partial.replace(path)
+    # Not save_file, whose file nobody else may read (safetensors 0.8).
+    with record.whole(path) as partial:
+        partial.write_bytes(in_bytes(tensors, {"mimo.MIMOUNet": json.dumps(net.config)}))
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}
+        return load_file(path)
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
 

@@ -172,6 +172,12 @@ def test_a_pair_that_another_process_runs_is_left_alone(small):
     campaign.run_pair("components", ("first", 0))
 
 
+def test_a_pair_that_has_a_record_by_now_is_not_run_again(small, monkeypatch):
+    campaign.run_pair("components", ("first", 0))
+    monkeypatch.setattr(campaign, "train", None)
+    assert campaign.run_pair("components", ("first", 0)) == 0
+
+
 def test_a_record_can_be_checked_and_a_changed_one_is_found_out(here, small, monkeypatch):
     with pytest.raises(InputError, match="no finished run to check"):
         campaign.check("components")

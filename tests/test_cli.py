@@ -51,7 +51,7 @@ MISTAKES = [
     ("restore {f}/cut.jpg -o {f}/out.png", "cut.jpg: damaged or cut short"),
     ("restore {f}/float.tif -o {f}/out.png", "float.tif: holds floating point values"),
     ("restore {f}/long.tif -o {f}/out.png", "long.tif: holds values above 65,535"),
-    ("restore {f}/pages.tif -o {f}/out.png", "pages.tif: holds several pictures"),
+    ("restore {f}/pages.tif -o {f}/out.png", "mimo: {f}/pages.tif: holds several pictures"),
     ("restore {f}/photo.png -o {f}/out.xyz", "unknown kind of image"),
     ("restore {f}/photo.png -o {f}/none/out.png", "none: no such folder"),
     ("restore {f}/photo.png -o {f}/photo.png", "would overwrite"),
@@ -101,7 +101,7 @@ def test_a_mistake_gets_one_line_and_status_2(folder, capsys, words, message):
     assert main(words.format(f=folder).split()) == 2
     said = capsys.readouterr()
     lines = [line for line in said.err.splitlines() if not line.startswith(("tiny:", "paper:"))]
-    assert said.out == "" and len(lines) == 1 and message in lines[0]
+    assert said.out == "" and len(lines) == 1 and message.format(f=folder) in lines[0]
     assert before == {p: p.is_file() and p.read_bytes() for p in folder.rglob("*")}
 
 

@@ -169,6 +169,8 @@ def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     assert compare.by_scene(rows, reach_px=(4.0, 8.0)) == {"a": 28.0}
     of_gopro = dict(zip(keys, ("c", "blur", float("nan"), 26.0, 25.0), strict=True))
     assert compare.by_scene([*rows, of_gopro], kind="blur") == {"c": 26.0}
+    with pytest.raises(KeyError, match="smim"):
+        compare.by_scene(rows, measure="smim")
 
 
 def test_a_verdict_that_hangs_on_one_seed_or_scene_is_counted(monkeypatch):

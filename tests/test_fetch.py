@@ -11,6 +11,7 @@ import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import Mock
 
 import pytest
 from test_datasets import make_gopro, make_realblur, small_gopro  # noqa: F401
@@ -195,7 +196,10 @@ def test_a_part_longer_than_the_file_is_not_gone_on_with(get, server, tmp_path):
     assert part.read_bytes() == server.content + b"more"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/none.zip", "ftp://host/a.zip", "archive.zip"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9/a.zip", "ftp://host/a.zip", "a.zip", "http://[x/a.zip", "http://x/ä.zip"],
+)
 def test_an_address_that_leads_nowhere_is_said(get, tmp_path, url):
     status, _, err = get(url=url)
     assert status == 2 and url in err and err.count("\n") == 1 and names(tmp_path / "new") == []
@@ -214,6 +218,12 @@ def test_nothing_starts_without_consent(get, server, tmp_path, monkeypatch):
     for answer, expected in (("n", 2), ("", 2), ("y", 0)):
         monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
         assert server.ranges == [] and get(yes=False)[0] == expected
+
+
+def test_no_answer_at_all_is_no_consent(get, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", Mock(side_effect=EOFError))
+    assert get(yes=False)[::2] == (130, "mimo: stopped\n") and names(tmp_path / "new") == []
 
 
 def test_a_link_to_a_folder_is_followed(get, tmp_path):

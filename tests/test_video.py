@@ -110,7 +110,7 @@ def mistakes(folder):
         ("empty", r"empty: 0 frame\(s\)"),
         ("single", r"single: 1 frame\(s\)"),
         ("sizes", "sizes: frame 1 is 96 x 50, the first 96 x 96"),
-        ("damaged", "0.png: not an image, or damaged"),
+        ("damaged", "0.png: damaged or cut short"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, message):

@@ -2,6 +2,8 @@
 
 import hashlib
 import pickle
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -22,6 +24,17 @@ def test_our_own_files_come_back_as_they_were(tmp_path):
     x = torch.rand(1, 3, 16, 16)
     assert again.config["width"] == 8 and again.config["res_blocks"] == 2 and not again.training
     assert torch.equal(net(x)[0], again(x)[0])
+    (tmp_path / "other").touch()  # with the rights that files get here
+    assert (tmp_path / "net.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_weights_that_cannot_be_written_leave_what_was_there(tmp_path, monkeypatch):
+    (tmp_path / "net.safetensors").write_text("before")
+    monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=OSError(28, "No space left")))
+    with pytest.raises(InputError, match="net.safetensors: can't be written .*No space left"):
+        weights.save(MIMOUNet(8, 1), tmp_path / "net.safetensors")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("net.safetensors", "before")]
 
 
 def test_shipped_weights_have_a_name_and_stay_small():
