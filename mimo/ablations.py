@@ -15,18 +15,7 @@ from mimo.network import AFF, Features, HalfImage, Image, MIMOUNet
 # Parts that take the place of the paper's
 
 
-class NoSCM(nn.Module):
-    """Nothing is made of the smaller image."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-
-    def forward(self, blurred: Image) -> Image:
-        """The image itself, which `NoFAM` drops."""
-        return blurred
-
-
-class NoFAM(NoSCM):
+class NoFAM(nn.Identity):
     """The encoder's features alone: the network sees the image at full size only."""
 
     def forward(self, x: Features, z: Tensor) -> Features:  # type: ignore[override]
@@ -41,7 +30,7 @@ class ConvSCM(nn.Conv2d):
         super().__init__(3, channels, 3, padding=1)
 
 
-class SumFAM(NoSCM):
+class SumFAM(nn.Identity):
     """The sum of both features, without attention."""
 
     def forward(self, x: Features, z: Features) -> Features:  # type: ignore[override]
@@ -61,13 +50,10 @@ class ConcatFAM(nn.Module):
         return self.merge(torch.cat([x, z], dim=1))
 
 
-class NoAFF(nn.Module):
+class NoAFF(nn.Identity):
     """A plain skip connection: the encoder's features of the same scale."""
 
-    def __init__(self, c_in: int, c_out: int):
-        super().__init__()
-
-    def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
+    def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:  # type: ignore[override]
         """The one of `encoded` that has this size."""
         return next(e for e in encoded if e.shape[-2:] == size)
 
@@ -92,7 +78,7 @@ class BilinearAFF(AFF):
 class NoMISE(MIMOUNet):
     """Single input: the encoder reads the blurred image at full size alone."""
 
-    SCM, FAM = NoSCM, NoFAM  # type: ignore[assignment]
+    SCM, FAM = nn.Identity, NoFAM  # type: ignore[assignment]
 
 
 class NoMOSD(MIMOUNet):

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -174,8 +173,3 @@ def report(result: dict) -> list[str]:
         f"{c['gflop_per_s']:.0f} GFLOP/s, {c['share_of_ceiling']:.0%} of the ceiling"
         for c in result["cases"]
     ]
-
-
-def write(path: Path, result: dict, command: str) -> None:
-    """Record a run of the benchmark."""
-    record.write_json(path, {"command": command, **result})

@@ -32,9 +32,14 @@ def seen_from(places: Places, angles: Float[np.ndarray, "3"], focal_px: float) -
     focal_px: the distance of the picture from the eye; turning by a small angle moves the middle
     by focal_px times the angle, and a place further out by more.
     """
-    rays = np.stack([places[..., 1], places[..., 0], np.full(places.shape[:2], focal_px)], axis=-1)
-    x, y, z = np.moveaxis(rays @ Rotation.from_rotvec(angles).as_matrix().T, -1, 0)
+    x, y, z = _directions(places, Rotation.from_rotvec(angles), focal_px)
     return focal_px * np.stack([y / z, x / z], axis=-1)
+
+
+def _directions(places: Places, turned: Rotation, focal_px: float) -> np.ndarray:
+    """x (right), y (down) and z (ahead) of the rays through `places` of a turned camera."""
+    rays = np.stack([places[..., 1], places[..., 0], np.full(places.shape[:2], focal_px)], axis=-1)
+    return np.moveaxis(rays @ turned.as_matrix().T, -1, 0)
 
 
 def paths_at(places: Places, angles: Angles, focal_px: float) -> Float[np.ndarray, "n t 2"]:
@@ -113,10 +118,8 @@ def look(
 ) -> Light:
     """What a camera turned by `angles` from `heading` (radians) sees of a scene `all_round` it."""
     h, w = around.shape[-2], around.shape[-1] - 8
-    places = grid(*shape)
-    rays = np.stack([places[..., 1], places[..., 0], np.full(shape, focal_px)], axis=-1)
     turned = Rotation.from_rotvec([0, heading, 0]) * Rotation.from_rotvec(angles)
-    x, y, z = np.moveaxis(rays @ turned.as_matrix().T, -1, 0)
+    x, y, z = _directions(grid(*shape), turned, focal_px)
     east = np.arctan2(x, z) / (2 * np.pi) * w
     south = np.arctan2(y, np.hypot(x, z)) / np.pi * h
     east = (east + w / 2) % w - w / 2

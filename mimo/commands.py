@@ -281,7 +281,7 @@ class Bench:
         """Time and print."""
         import torch
 
-        from mimo import bench
+        from mimo import bench, record
 
         at_least(1, repeats=self.repeats)
         check_target(self.json)
@@ -290,7 +290,7 @@ class Bench:
         result = bench.bench(self.repeats, device=self.device)
         print(*bench.report(result), sep="\n")
         if self.json is not None:
-            bench.write(self.json, result, as_typed())
+            record.write_json(self.json, {"command": as_typed(), **result})
         return 0
 
 

@@ -98,13 +98,14 @@ def _scan(
                     sizes.append(image.size)
             except (OSError, SyntaxError):
                 problems.append(f"{path}: damaged, not an image; replace it")
-        if len(set(sizes)) == 2:
-            (w, h), (w2, h2) = sizes
+        if len(sizes) < 2:
+            continue
+        (w, h), (w2, h2) = sizes
+        if (w, h) != (w2, h2):
             problems.append(f"{pair.blurred}: {w} x {h}, but its sharp twin is {w2} x {h2}")
-        elif len(sizes) == 2 and sizes[0] != (size or sizes[0]):
-            (w, h), (w2, h2) = sizes[0], size or sizes[0]
-            problems.append(f"{pair.sharp}: {w} x {h}, expected {w2} x {h2}")
-        elif len(sizes) == 2:
+        elif size and (w, h) != size:
+            problems.append(f"{pair.sharp}: {w} x {h}, expected {size[0]} x {size[1]}")
+        else:
             sound.append(pair)
     if not sound and not problems:
         problems = [f"{root}: no pairs for {part} here"]

@@ -18,6 +18,7 @@ PROTOCOL = (
 )
 AHEAD = 16  # restored photos that may wait to be judged: a GPU is faster than SSIM
 FEW_SCENES = 5  # with fewer, a record has each scene and no interval
+MEASURES = ("blurred_psnr_db", "psnr_db", "gain_db", "blurred_ssim", "ssim")
 
 
 def evaluate(
@@ -63,6 +64,10 @@ def _mean(key: str, rows: list[dict]) -> dict:
     return clustered_mean([r[key] for r in rows], [r["scene"] for r in rows]).rounded()
 
 
+def _means(rows: list[dict]) -> dict:
+    return {"images": len(rows)} | {key: _mean(key, rows) for key in MEASURES}
+
+
 def summary(rows: list[dict]) -> dict:
     """The result of a run: means over its first kind, `shake` in the test set, with the gain in dB
     by strength; and each kind by itself under `kinds`, since they have other scenes."""
@@ -73,13 +78,7 @@ def summary(rows: list[dict]) -> dict:
         f"{low}-{high}": [r for r in first if low <= r["strength_px"] < high]
         for low, high in BANDS_PX
     }
-    return {
-        "images": len(first),
-        "blurred_psnr_db": _mean("blurred_psnr_db", first),
-        "psnr_db": _mean("psnr_db", first),
-        "gain_db": _mean("gain_db", first),
-        "blurred_ssim": _mean("blurred_ssim", first),
-        "ssim": _mean("ssim", first),
+    return _means(first) | {
         "gain_db_by_reach_px": {k: _mean("gain_db", v) for k, v in bands.items() if v},
         "kinds": {k: _kind(v) for k, v in kinds.items()},
     }
@@ -87,14 +86,10 @@ def summary(rows: list[dict]) -> dict:
 
 def _kind(rows: list[dict]) -> dict:
     scenes = list(dict.fromkeys(r["scene"] for r in rows))
-    result = {"images": len(rows)} | {
-        key: _mean(key, rows)
-        for key in ("blurred_psnr_db", "psnr_db", "gain_db", "blurred_ssim", "ssim")
-    }
+    result = _means(rows)
     if len(scenes) < FEW_SCENES:
-        for mean in result.values():
-            if isinstance(mean, dict):
-                mean |= {"low": None, "high": None}
+        for key in MEASURES:
+            result[key] |= {"low": None, "high": None}
         result["scenes"] = {
             s: _mean("gain_db", [r for r in rows if r["scene"] == s])["mean"] for s in scenes
         }

@@ -181,11 +181,10 @@ class MIMOUNet(nn.Module):
     def trace(self, blurred: Image) -> dict[str, Tensor]:
         """Every part's output by name (`stem`, `fam.2`, `encoder.3`, ...), in running order."""
         seen: dict[str, Tensor] = {}
-        parts = [(n, m) for n, m in self.named_modules() if n == "stem" or n.count(".") == 1]
-        parts = [(n, m) for n, m in parts if not n.startswith("stem.")]
         hooks = [
             m.register_forward_hook(lambda _m, _i, out, n=n: seen.__setitem__(n, out))
-            for n, m in parts
+            for n, m in self.named_modules()
+            if n == "stem" or (n.count(".") == 1 and not n.startswith("stem."))
         ]
         try:
             self(blurred)

@@ -9,7 +9,7 @@ from skimage.registration import phase_cross_correlation
 
 from mimo import blur
 from mimo.config import InputError
-from mimo.data import read_photo
+from mimo.datasets import read_frame
 
 SMOOTH_PX = 2.2  # frames further apart than this show as ghosts
 FOLDER_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -42,11 +42,7 @@ def read_frames(path: Path, *, first: int = 0, count: int | None = None) -> Fram
 
 
 def _folder(path: Path) -> Iterator[np.ndarray]:
-    for file in sorted(p for p in path.iterdir() if p.suffix.lower() in FOLDER_SUFFIXES):
-        try:
-            yield read_photo(file)
-        except (OSError, SyntaxError, ValueError):
-            raise InputError(f"{file}: not an image, or damaged") from None
+    return map(read_frame, sorted(p for p in path.iterdir() if p.suffix.lower() in FOLDER_SUFFIXES))
 
 
 def _video(path: Path) -> Iterator[np.ndarray]:
@@ -88,7 +84,7 @@ def motion(frames: Frames) -> Float[np.ndarray, "t 2"]:
 
 
 def smooth_pair(
-    frames: Frames, path: Float[np.ndarray, "t 2"] | None = None, gamma: float = blur.GAMMA
+    frames: Frames, path: Float[np.ndarray, "t 2"] | None = None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], float]:
     """Blurred picture, sharp picture and reach in pixels, from frames in a row.
 
@@ -104,4 +100,4 @@ def smooth_pair(
             f"reduce the frames {int(np.ceil(gap_px / SMOOTH_PX))} times or use a faster camera"
         )
     middle = int(np.argmin(np.linalg.norm(path, axis=1)))
-    return blur.average_frames(frames, gamma), frames[middle], float(blur.reach(path[None])[0])
+    return blur.average_frames(frames), frames[middle], float(blur.reach(path[None])[0])
