@@ -96,18 +96,23 @@ def _kind(rows: list[dict]) -> dict:
     return result
 
 
+def _db(value: float | None, spec: str) -> str:
+    return "infinite" if value is None else format(value, spec)
+
+
 def report(result: dict) -> list[str]:
     """A line for each kind of a result."""
     lines = []
     for kind, found in result["kinds"].items():
-        gain = f"{found['gain_db']['mean']:+.2f}"
+        gain = _db(found["gain_db"]["mean"], "+.2f")
         if "scenes" in found:
-            each = ", ".join(f"{scene} {db:+.2f}" for scene, db in found["scenes"].items())
+            each = ", ".join(f"{s} {_db(db, '+.2f')}" for s, db in found["scenes"].items())
             behind = f"{found['images']} pairs; by scene: {each}"
         else:
-            gain = str(Mean(**found["gain_db"]))
+            if found["gain_db"]["mean"] is not None:
+                gain = str(Mean(**found["gain_db"]))
             behind = f"{found['images']} pairs, {found['gain_db']['clusters']} scenes"
-        psnr = f"{found['psnr_db']['mean']:.2f} dB"
+        psnr = f"{_db(found['psnr_db']['mean'], '.2f')} dB"
         lines.append(f"{kind}: {psnr}, {gain} dB over the blurred photo ({behind})")
     return lines
 

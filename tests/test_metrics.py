@@ -157,6 +157,11 @@ def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
     first, second = report(result)
     assert first.startswith("shake: 23.50 dB, +3.50 [+1.54, +5.46] dB over the blurred photo (6 pa")
     assert second.endswith("+20.50 dB over the blurred photo (2 pairs; by scene: dog +20.50)")
+    shake[0] |= {"blurred_psnr_db": np.inf}  # a pair whose photos are the same
+    frames[0] |= {"blurred_psnr_db": np.inf}
+    first, second = report(summary(shake + frames))
+    assert first.startswith("shake: 23.50 dB, infinite dB over the blurred")
+    assert second.endswith("infinite dB over the blurred photo (2 pairs; by scene: dog infinite)")
 
 
 # A record of times has no photos, and so no result.
