@@ -1,6 +1,7 @@
 """What pages share to show things; what the sliders do is tested in a browser."""
 
 import io
+import xml.etree.ElementTree as ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image as PILImage
 from mimo import MIMOUNet, blur
 from mimo.compare import Effect, Judged
 from mimo.data import DATA, photo_paths, read_photo
+from mimo.drawing import WIRES, network_map
 from mimo.figures import (
     authors,
     claim,
@@ -205,3 +207,17 @@ def test_no_claim_is_entered_twice():
     lines = (DATA.parent / "book" / "claims.yml").read_text().splitlines()
     names = [line for line in lines if line.endswith(":") and not line.startswith((" ", "#"))]
     assert len(names) == len(set(names)) == len(claims())
+
+
+def test_a_map_has_each_part_of_the_network_and_the_named_ones_in_colour():
+    def boxes(*lit):
+        root = ElementTree.fromstring(network_map(*lit).data)
+        return [b.get("fill-opacity") for b in root.findall("{*}rect") if b.get("fill-opacity")]
+
+    traced = MIMOUNet(8, 1).trace(torch.zeros(1, 3, 16, 16))
+    images = {f"{letter}.{k}" for letter in "BS" for k in (1, 2, 3)}
+    assert set(WIRES) == set(traced) | {f"S.{k}" for k in (1, 2, 3)}
+    assert len(boxes()) == len(set(traced) | images) and set(boxes()) == {"0"}
+    assert boxes("scm").count("0.3") == 2 and boxes("scm.2", "B.1").count("0.3") == 2
+    with pytest.raises(ValueError, match="no part of the network: attention"):
+        network_map("attention", "fam")
