@@ -8,7 +8,6 @@ validation photos: `python -m mimo.baselines` tries them, and records what each 
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -75,9 +74,9 @@ TRIED: dict[str, list[dict[str, float]]] = {
 }
 
 
-def record_all(folder: Path = DATA / "runs" / "baselines") -> None:
+def record_all() -> None:
     """Every parameter on the validation photos, then every method on the test set."""
-    tried = []
+    folder, tried = DATA / "runs" / "baselines", []
     for name, choices in TRIED.items():
         for choice in choices:
             rows = evaluate(partial(BASELINES[name], **choice), pairs("validation"))

@@ -123,7 +123,7 @@ def cost(config: TrainConfig) -> tuple[int, float]:
     return sum(p.numel() for p in net.parameters()), gflop(net, crop) * 1e9 / 2
 
 
-def ceiling_gflops(dtype: torch.dtype, device: str = "cpu") -> float:
+def ceiling_gflops(dtype: torch.dtype, device: str) -> float:
     """What the device's matrix multiplication reaches in a number format, the best of five."""
     side = 2048 if device == "cpu" else 8192
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))

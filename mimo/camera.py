@@ -48,15 +48,13 @@ def paths_at(places: Places, angles: Angles, focal_px: float) -> Float[np.ndarra
     return -moved.reshape(len(angles), -1, 2).transpose(1, 0, 2)
 
 
-def turns(
-    rng: Generator, reach_px: float, shape: tuple[int, int], focal_px: float, moments: int = 65
-) -> Angles:
+def turns(rng: Generator, reach_px: float, shape: tuple[int, int], focal_px: float) -> Angles:
     """A shaken camera that turns about all three axes, its mean position being straight ahead.
 
     The reach of the blur, averaged over a picture of `shape`, is `reach_px`. How much of it the
     roll has is drawn: none, up to twice what the other two have in the corners.
     """
-    paths = blur.trajectories(rng, np.ones(2), moments)
+    paths = blur.trajectories(rng, np.ones(2), 65)
     roll = rng.uniform(0, 2) * paths[1, :, 0] / (np.hypot(*shape) / 2)
     angles = np.stack([paths[0, :, 0] / focal_px, paths[0, :, 1] / focal_px, roll], axis=-1)
     coarse = grid(*shape)[:: shape[0] // 8, :: shape[1] // 8]

@@ -112,13 +112,13 @@ class Resampled(Effect):
         return f"{self.mean:+.3f}\xa0[{found.low:+.3f},\xa0{found.high:+.3f}]"
 
 
-def bootstrap(differences: Differences, draws: int = 10_000, seed: int = 0) -> Resampled:
+def bootstrap(differences: Differences, draws: int = 10_000) -> Resampled:
     """The mean over seeds and scenes, with the hierarchical bootstrap's interval.
 
     Each draw takes as many seeds, with replacement, and as many scenes: the same for all of its
     seeds, since all seeds judge the same scenes (the two are crossed, not nested).
     """
-    rng, (n, m) = np.random.default_rng(seed), differences.shape
+    rng, (n, m) = np.random.default_rng(0), differences.shape
     seeds = rng.multinomial(n, np.full(n, 1 / n), draws) / n
     scenes = rng.multinomial(m, np.full(m, 1 / m), draws) / m
     drawn = np.sort(((seeds @ differences) * scenes).sum(axis=1))

@@ -55,7 +55,7 @@ class TrainConfig:
     crop_px: int = 256
     """Side of a crop."""
     lr: float = 1e-4
-    """Adam's learning rate, the highest of the schedule."""
+    """The learning rate, the highest of the schedule."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises from zero."""
     decay: float = 0.0

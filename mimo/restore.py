@@ -168,7 +168,7 @@ def read_image(path: Path) -> PILImage.Image:
 
 
 def restore_image(image: PILImage.Image, net: MIMOUNet, **how) -> list[PILImage.Image]:
-    """All three outputs in the mode of `image`; transparency is kept as it was."""
+    """All outputs of the network in the mode of `image`; transparency is kept as it was."""
     if image.mode == "I;16":
         grey = np.asarray(image).astype(np.float32) / 65535
         outs = restore_scales(np.repeat(grey[:, :, None], 3, axis=2), net, **how)

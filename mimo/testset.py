@@ -14,6 +14,7 @@ from mimo import blur, camera, video
 from mimo.data import (
     BANDS_PX,
     DATA,
+    TEST_SEED,
     Pair,
     listing_hash,
     most_textured,
@@ -22,6 +23,7 @@ from mimo.data import (
     shake_test,
 )
 
+SIDE_PX = 320  # of the pairs made from photos
 FOCAL_PX = 920.0  # of a phone's main camera, for photos of 1280 pixels
 VIEW = (192, 256)  # h, w of a view of a panorama: about the pixels that it holds there
 VIEW_FOCAL_PX = VIEW[1] / 2 / np.tan(np.radians(40))  # 80 degrees wide
@@ -32,21 +34,21 @@ KERNEL_PX = 63
 CLEAN_BANDS_PX = ((1, 2), (2, 3), (3, 4))  # of the reach
 
 
-def rotation_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> Iterator[Pair]:
-    """Each photo of a split, taken by a camera that turns about three axes, at two strengths."""
+def rotation_test() -> Iterator[Pair]:
+    """Each test photo, taken by a camera that turns about three axes, at two strengths."""
     margin_px = BANDS_PX[-1][1] + 1
-    window_px = crop_px + 2 * margin_px
-    for i, path in enumerate(photo_paths(split)):
+    window_px = SIDE_PX + 2 * margin_px
+    for i, path in enumerate(photo_paths("test")):
         photo = read_photo(path)
         y, x = most_textured(photo, window_px)
         window = photo[y : y + window_px, x : x + window_px]
         for band, (low, high) in enumerate(BANDS_PX[1:3]):
-            rng = np.random.default_rng([seed, 1, i, band])
-            angles = camera.turns(rng, rng.uniform(low, high), (crop_px, crop_px), FOCAL_PX)
+            rng = np.random.default_rng([TEST_SEED, 1, i, band])
+            angles = camera.turns(rng, rng.uniform(low, high), (SIDE_PX, SIDE_PX), FOCAL_PX)
             blurred, sharp = camera.turn_photo(
                 window, angles, rng, margin_px=margin_px, focal_px=FOCAL_PX
             )
-            places = camera.grid(crop_px, crop_px)[::32, ::32]
+            places = camera.grid(SIDE_PX, SIDE_PX)[::32, ::32]
             yield Pair(
                 name=f"{path.stem}-rotation-{low}-{high}",
                 scene=path.stem,
@@ -58,14 +60,14 @@ def rotation_test(split: str = "test", crop_px: int = 320, seed: int = 2021) -> 
             )
 
 
-def panorama_test(seed: int = 2021) -> Iterator[Pair]:
+def panorama_test() -> Iterator[Pair]:
     """Four views of each panorama, at two strengths, with highlights as bright as they were."""
     for i, path in enumerate(sorted((DATA / "panoramas").glob("*.npz"))):
         with np.load(path) as file:
             panorama = file["light"].astype(np.float64)
         for quarter in range(4):
             for band, (low, high) in enumerate(BANDS_PX[1:3]):
-                rng = np.random.default_rng([seed, 2, i, quarter, band])
+                rng = np.random.default_rng([TEST_SEED, 2, i, quarter, band])
                 angles = camera.turns(rng, rng.uniform(low, high), VIEW, VIEW_FOCAL_PX)
                 blurred, sharp = camera.turn_panorama(
                     panorama,
