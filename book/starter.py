@@ -17,8 +17,8 @@ from build import ROOT, page_names, read_page, source
 
 BOX = re.compile(r"```\{admonition\} Rebuild it: (.+)\n(?::class: .+\n)?\n*((?:.*\n)*?)```")
 TASK = (
-    "Fill in what raises `NotImplementedError`. The last cell says nothing if all is right. "
-    "To compare, `copy_weights` gives your part the parameters of ours one by one, in the order in "
+    "Fill in what raises `NotImplementedError`. The last cell stops where something is wrong. "
+    "If it has `copy_weights`, your part gets the parameters of ours one by one, in the order in "
     "which they were made: make them in the order that the class gives, or else this list, and "
     "within a part in the order in which data pass them."
 )
