@@ -52,15 +52,15 @@ def network_map(*lit: str) -> SVG:
     shown = {n: n in lit or kind[n] in lit for n in names}
 
     def wire(before: str, name: str) -> str:
-        x0, x1 = x[before] + _WIDE / 2, x[name] - _WIDE / 2 - 4
+        x0, x1, dash = x[before] + _WIDE / 2, x[name] - _WIDE / 2 - 4, ""
         if kind[name] == "S" and kind[before] == "B":  # below all that stands between
+            dash = 'stroke-dasharray="3 3"'
             bend = f"M{x[before]} {y[before] + _HIGH / 2} v12 H{x[name]} V{y[name] + _HIGH / 2 + 4}"
         elif x[before] > x[name] - _COLUMN_PX / 2 - 1 and y[before] != y[name]:  # up or down
             far = _HIGH / 2 if y[name] > y[before] else -_HIGH / 2
             bend = f"M{x[before]} {y[before] + far} L{x[name]} {y[name] - 1.3 * far}"
         else:
             bend = f"M{x0} {y[before]} L{x1} {y[name]}"
-        dash = 'stroke-dasharray="3 3"' if bend.count("v") else ""
         return (
             f'<path d="{bend}" {dash} fill="none" stroke="{SCALE_COLOURS[scale[before]]}" '
             f'opacity="{1 if shown[name] else 0.3}" marker-end="url(#tip{scale[before]})"/>'
