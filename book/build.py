@@ -2,11 +2,11 @@
 
     python book/build.py [--profile cpu] [--pages restore blur] [--execute-only]
 
-Everything it makes is in _build/, and a step that fails leaves the last good result in place:
+Everything it makes is in _build/. A step that fails leaves the last good result in place.
 
-executed/   the pages with their outputs, as notebooks; one is kept while nothing it can depend
+executed/   the pages with their outputs, as notebooks; each is kept while nothing it can depend
             on has changed. A page that failed is left as PAGE.running.ipynb
-parts/      what the reader's browser needs, so that no page asks anything of a network
+parts/      what the reader's browser needs, so that no page loads anything from a network
 book/       what jupyter-book typesets: the executed pages and all other files of book/
 html/       the book
 """
@@ -37,18 +37,18 @@ from traitlets.config import Config
 ROOT = Path(__file__).resolve().parents[1]
 
 # Pages say that they run on one core. More threads than idle cores wait for each other most of
-# the time; who has many can set another number.
+# the time; whoever has many can set another number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CORES = min(os.cpu_count() or 1, 4)  # as many pages side by side: each holds memory too
-CLOCKS = ("perf_counter", "bench.seconds")  # of which a page that measures times has one in it
+CORES = min(os.cpu_count() or 1, 4)  # pages that run side by side; each takes memory too
+CLOCKS = ("perf_counter", "bench.seconds")  # a page that measures times contains one of these
 PROFILES = ("smoke", "cpu", "gpu")
 CELL_TIMEOUT_S = {"smoke": 120, "cpu": 900, "gpu": None}
 
 # The page that reports on the run of all the others.
 STATUS = "status"
 
-# What any page can read. One set for all pages: a list for each would be wrong some day, and the
-# price of a change that does not matter to a page is only time.
+# What any page can read. One set for all pages: separate lists would be wrong some day, and a
+# change that does not matter to a page costs only time.
 INPUTS = (
     *("mimo/*.*", "mimo/trained/*", "data/**/*", "tests/reference/*"),
     *("book/[!_]*.yml", "book/build.py"),
@@ -64,8 +64,8 @@ LIBRARIES = (
     "anywidget",
 )
 
-# Folder in node_modules/, files in it, folder in the book. embed-amd.js asks for its fonts at the
-# path that it has in node_modules/.
+# Folder in node_modules/, files in it, folder in the book. embed-amd.js asks for its fonts at
+# their path in node_modules/.
 PARTS = (
     ("mathjax/es5", "tex-mml-chtml.js", "vendor/mathjax"),
     ("mathjax/es5", "input/tex/extensions/*.js", "vendor/mathjax"),
@@ -103,12 +103,12 @@ def has_code(page: nbformat.NotebookNode) -> bool:
 
 
 def measures_times(path: Path) -> bool:
-    """Whether the page at `path` is to be executed with no other beside it."""
+    """Whether the page at `path` measures times and so must be executed alone."""
     return any(clock in path.read_text() for clock in CLOCKS)
 
 
 def parameter_defaults(page: nbformat.NotebookNode) -> dict[str, str]:
-    """What the page's cell tagged `parameters` sets: names and values, as they stand there."""
+    """Names and values that the page's cell tagged `parameters` sets, as written there."""
     inspect = papermill_translators.find_translator("python3", "python").inspect
     cells = (cell for cell in page.cells if "parameters" in cell.metadata.get("tags", ()))
     return {parameter.name: parameter.default for cell in cells for parameter in inspect(cell)}
@@ -131,14 +131,14 @@ def execute_page(
 ) -> nbformat.NotebookNode:
     """Execute the page at `path` into the notebook `result`, with `key` in its metadata.
 
-    Raises BuildError if the page does not have one of the parameters, or if a cell fails; what
-    had been executed is then in `result` with the suffix .running.ipynb.
+    Raises BuildError if the page lacks one of the parameters, or if a cell fails; what has been
+    executed until then is in `result` with the suffix .running.ipynb.
     """
     page = read_page(path)
     defaults = parameter_defaults(page)
     if unknown := sorted(parameters.keys() - defaults):
         raise BuildError(f"{path.name}: no {', '.join(unknown)} in a cell tagged `parameters`")
-    # papermill adds a cell that sets what it is given: not for readers of the published book.
+    # papermill adds a cell that sets what it is given, which readers of the book should not see.
     differ = {k: v for k, v in parameters.items() if ast.literal_eval(defaults[k]) != v}
     running = result.with_suffix(".running.ipynb")
     running.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def execute_page(
             start_timeout=60,
             execution_timeout=CELL_TIMEOUT_S[parameters["profile"]],
             progress_bar=False,
-            # Over plain TCP others on the machine could listen, of which each kernel warns.
+            # Over plain TCP, others on the machine could listen: each kernel warns of that.
             config=Config(KernelManager={"transport_encryption": "auto"}),
         )
     except papermill.PapermillExecutionError as error:
@@ -161,7 +161,7 @@ def execute_page(
         ) from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise BuildError(f"{path.name}: {stopped_at(running)}: {error}") from None
-    # The notebook is the reader's to download: no paths of the machine that made it.
+    # Readers download the notebook, so it holds no paths of the machine that made it.
     del executed.metadata.papermill["input_path"], executed.metadata.papermill["output_path"]
     executed.metadata["mimo"] = {"key": key}
     nbformat.write(executed, running)
@@ -177,7 +177,7 @@ def stopped_at(running: Path) -> str:
 
 
 def stage(root: Path) -> None:
-    """Lay out afresh what jupyter-book is to typeset, but for the executed pages."""
+    """Lay out afresh what jupyter-book is to typeset, except for the executed pages."""
     staged = root / "_build" / "book"
     shutil.rmtree(staged, ignore_errors=True)
     notebooks = [name for name in page_names(root) if has_code(read_page(source(root, name)))]
@@ -193,7 +193,7 @@ def stage(root: Path) -> None:
 def page_key(
     path: Path, parameters: Mapping[str, object], stamp: str, notebooks: Iterable[Path]
 ) -> str:
-    """What the outputs of a page depend on: as long as it is the same, they are kept."""
+    """A hash of what the outputs of a page depend on: while it stays the same, they are kept."""
     read = [hashlib.sha256(notebook.read_bytes()).hexdigest() for notebook in sorted(notebooks)]
     parts = json.dumps([path.read_text(), dict(parameters), stamp, read])
     return hashlib.sha256(parts.encode()).hexdigest()
@@ -207,8 +207,8 @@ def kept(result: Path, key: str) -> bool:
 def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None:
     """Execute the pages that have changed, all or `only` some, and stage the results.
 
-    Pages are executed side by side, but one that measures times by itself. A page that fails does
-    not stop the others; BuildError then reports all that failed.
+    Pages are executed side by side, except that one that measures times runs alone. A page
+    that fails does not stop the others; BuildError then reports all that failed.
     """
     stage(root)
     staged, results = root / "_build" / "book", root / "_build" / "executed"
@@ -248,10 +248,10 @@ def execute(root: Path, profile: str, only: Sequence[str] | None = None) -> None
 
 
 def fetch_parts(root: Path) -> None:
-    """Lay what the browser needs into _build/parts, unless it is there already.
+    """Put what the browser needs into _build/parts, unless it is there already.
 
-    All of it comes from npm at the versions of the lock file, but for anywidget, whose wheel
-    holds the script that fits it.
+    All of it comes from npm at the versions of the lock file, except for anywidget, whose wheel
+    contains the matching script.
     """
     book, parts = root / "book", root / "_build" / "parts"
     anywidget = Path(sys.prefix) / "share/jupyter/nbextensions/anywidget/index.js"
@@ -296,7 +296,7 @@ def typeset(root: Path) -> None:
 
 
 def report(root: Path) -> None:
-    """Print what each page took and weighs, and how to open the book."""
+    """Print the time and the size of each page, and how to open the book."""
     html = root / "_build" / "html"
     print(f"\n{'page':<16}{'seconds':>8}{'kB':>8}")
     for name in page_names(root):
@@ -313,7 +313,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description="Build the book.")
     parser.add_argument("--profile", choices=PROFILES, default="cpu", help="how much a page does")
     parser.add_argument(
-        "--pages", nargs="+", choices=page_names(root), metavar="PAGE", help="execute these alone"
+        "--pages", nargs="+", choices=page_names(root), metavar="PAGE", help="execute only these"
     )
     parser.add_argument("--execute-only", action="store_true", help="do not typeset the pages")
     options = parser.parse_args(arguments)

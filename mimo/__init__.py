@@ -1,4 +1,4 @@
-"""MIMO-UNet (Cho et al., ICCV 2021): the network, its losses, and what trains and runs it."""
+"""MIMO-UNet (Cho et al., ICCV 2021): the network, its losses, and code to train and run it."""
 
 from mimo.network import MIMOUNet
 from mimo.restore import restore

@@ -12,7 +12,7 @@ from mimo.config import InputError
 
 
 def parse(words: list[str] | None) -> Command:
-    """The command that `words` ask for; tyro's box around a mistake is cut down to a line."""
+    """The command that `words` ask for; tyro's boxed error message is reduced to one line."""
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -39,7 +39,7 @@ def parse(words: list[str] | None) -> Command:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a command; 0, or 2 and one line for a mistake that the user can mend."""
+    """Run a command; returns 0, or 2 after a line about a mistake that the user can mend."""
     try:
         return parse(words).run()
     except InputError as error:
@@ -48,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:
         print(f"mimo: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, EOFError):  # EOFError: nothing was answered
+    except (KeyboardInterrupt, EOFError):  # EOFError: a question got no answer
         print("mimo: stopped", file=sys.stderr)
         return 130
 

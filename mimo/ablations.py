@@ -1,4 +1,4 @@
-"""The rows of the ablations: each swaps one part of MIMO-UNet, or one setting of its loss.
+"""The rows of the ablations: each swaps parts of MIMO-UNet, or one setting of its loss.
 
 `VARIANTS` are the networks, `FREQUENCY` the ways to compare spectra.
 """
@@ -19,7 +19,7 @@ class NoFAM(nn.Identity):
     """The encoder's features alone: the network sees the image at full size only."""
 
     def forward(self, x: Features, z: Tensor) -> Features:  # type: ignore[override]
-        """`x`."""
+        """`x`, unchanged."""
         return x
 
 
@@ -31,7 +31,7 @@ class ConvSCM(nn.Conv2d):
 
 
 class SumFAM(nn.Identity):
-    """The sum of both features, without attention."""
+    """The sum of both sets of features, without attention."""
 
     def forward(self, x: Features, z: Features) -> Features:  # type: ignore[override]
         """`x + z`."""
@@ -39,14 +39,14 @@ class SumFAM(nn.Identity):
 
 
 class ConcatFAM(nn.Module):
-    """A 3 x 3 convolution of both features, concatenated."""
+    """A 3 x 3 convolution of both sets of features, concatenated."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.merge = nn.Conv2d(2 * channels, channels, 3, padding=1)
 
     def forward(self, x: Features, z: Features) -> Features:
-        """Features of the same shape as each of them."""
+        """Features of the same shape as `x` and `z`."""
         return self.merge(torch.cat([x, z], dim=1))
 
 
@@ -54,7 +54,7 @@ class NoAFF(nn.Identity):
     """A plain skip connection: the encoder's features of the same scale."""
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:  # type: ignore[override]
-        """The one of `encoded` that has this size."""
+        """The element of `encoded` that has this `size`."""
         return next(e for e in encoded if e.shape[-2:] == size)
 
 
@@ -62,27 +62,27 @@ class BilinearAFF(AFF):
     """AFF that resizes without aliasing, where the authors' code takes the nearest pixel."""
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
-        """As `AFF`."""
+        """Fuse `encoded` as `AFF` does."""
 
         def resize(e: Tensor) -> Tensor:
-            wide = e.float()  # without aliasing there is no bfloat16 on a CPU
+            wide = e.float()  # on a CPU, antialiasing does not support bfloat16
             return F.interpolate(wide, size, mode="bilinear", antialias=True).to(e.dtype)
 
         resized = [e if e.shape[-2:] == size else resize(e) for e in encoded]
         return self.smooth(self.mix(torch.cat(resized, dim=1)))
 
 
-# Networks: all have `MIMOUNet`'s remaining parts, with the same initial values for the same seed
+# Networks: all other parts are `MIMOUNet`'s, with the same initial values for the same seed
 
 
 class NoMISE(MIMOUNet):
-    """Single input: the encoder reads the blurred image at full size alone."""
+    """Single input: the encoder reads the blurred image at full size only."""
 
     SCM, FAM = nn.Identity, NoFAM  # type: ignore[assignment]
 
 
 class NoMOSD(MIMOUNet):
-    """Single output: restored, and supervised, at full size alone."""
+    """Single output: the image is restored, and supervised, at full size only."""
 
     OUTPUTS = "1"
 
@@ -94,7 +94,7 @@ class NoAFFNet(MIMOUNet):
 
 
 class UNet(NoMISE, NoMOSD, NoAFFNet):
-    """None of the three: the plain U-Net that they were added to."""
+    """None of MISE, MOSD and AFF: the plain U-Net that they were added to."""
 
 
 class OnlyMISE(NoMOSD, NoAFFNet):
@@ -118,7 +118,7 @@ class ConcatFusion(MIMOUNet):
 
 
 class PlainSCM(MIMOUNet):
-    """SCM of one convolution."""
+    """SCM with a single convolution."""
 
     SCM = ConvSCM  # type: ignore[assignment]
 
@@ -133,7 +133,7 @@ class SmoothInput(MIMOUNet):
     """Smaller inputs without aliasing, on the grid of the targets."""
 
     def smaller(self, image: Image) -> HalfImage:
-        """Half the size, by a bilinear filter wide enough."""
+        """The image at half size, by a bilinear filter wide enough to prevent aliasing."""
         return F.interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True)
 
 
@@ -157,7 +157,7 @@ FrequencyLoss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
 
 
 def msfr_by(size: Callable[[Tensor], Tensor]) -> FrequencyLoss:
-    """MSFR with another `size` of the difference between two images than its spectrum's."""
+    """MSFR with `size` replacing its own measure of the difference between two images."""
 
     def loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Tensor:
         pairs = zip(restored, sharp_pyramid, strict=False)
@@ -168,10 +168,10 @@ def msfr_by(size: Callable[[Tensor], Tensor]) -> FrequencyLoss:
 
 FREQUENCY: dict[str, FrequencyLoss] = {
     "both-sides": frequency_loss,
-    # The modulus of complex numbers, as some later work has it.
+    # The modulus of complex numbers, as in some later work.
     "modulus": msfr_by(lambda d: torch.fft.fft2(d).abs()),
     # Half of the spectrum, the other half being its mirror image.
     "one-sided": msfr_by(lambda d: torch.view_as_real(torch.fft.rfft2(d)).abs()),
-    # An orthonormal transform: smaller by the root of the number of pixels.
+    # An orthonormal transform: smaller by the square root of the number of pixels.
     "orthonormal": msfr_by(lambda d: torch.view_as_real(torch.fft.fft2(d, norm="ortho")).abs()),
 }

@@ -1,9 +1,9 @@
-"""What a reader would have used before deep learning, from scikit-image, by the same protocol.
+"""What one would have used before deep learning, from scikit-image, judged by the same protocol.
 
-Wiener's filter and Richardson-Lucy's iteration are told the true kernel of the blur, in the middle
-of the picture where it differs from place to place; the unsharp mask is told nothing. The first
-two work on light, in which blur is a convolution. Their parameters are the best of a few on the
-validation photos: `python -m mimo.baselines` tries them, and records what each method gives.
+Wiener's filter and the Richardson-Lucy iteration are told the true kernel of the blur (where it
+varies over the picture, the kernel in the middle); the unsharp mask is told nothing. The first two
+work on light, in which blur is a convolution. The parameters of all three are the best of a few on
+the validation photos: `python -m mimo.baselines` tries them, and records what each method gives.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ UNSHARP_RADIUS_PX, UNSHARP_AMOUNT = 0.7, 0.3
 
 
 def _in_light(stored: Picture, deconvolve: Callable[[np.ndarray], np.ndarray], px: int) -> Picture:
-    """Apply to each channel's light, with mirrored borders of `px` in place of what lies beyond."""
+    """Apply `deconvolve` to the light of each channel, with mirrored borders of `px` pixels."""
     light = np.pad(stored.astype(np.float64) ** GAMMA, ((px, px), (px, px), (0, 0)), "reflect")
     parts = [deconvolve(light[..., c])[px:-px, px:-px] for c in range(3)]
     return np.stack(parts, axis=-1).clip(0, 1) ** (1 / GAMMA)
@@ -43,7 +43,7 @@ def wiener(pair: Pair, balance: float = WIENER_BALANCE) -> Picture:
 
 
 def richardson_lucy(pair: Pair, steps: int = RICHARDSON_LUCY_STEPS) -> Picture:
-    """Richardson and Lucy's iteration with the true kernel; more steps, sharper and noisier."""
+    """The Richardson-Lucy iteration with the true kernel; more steps are sharper and noisier."""
     return _in_light(
         pair.blurred / 255,
         lambda light: restoration.richardson_lucy(light, pair.kernel, steps, clip=False),
@@ -55,7 +55,7 @@ def unsharp(
     pair: Pair, radius_px: float = UNSHARP_RADIUS_PX, amount: float = UNSHARP_AMOUNT
 ) -> Picture:
     """The unsharp mask: the photo plus `amount` times what a Gaussian blur takes away."""
-    # channel_axis=-1 would take rows for channels (scikit-image 0.26).
+    # channel_axis=-1 would mistake rows for channels (scikit-image 0.26).
     return filters.unsharp_mask(pair.blurred / 255, radius_px, amount, channel_axis=2)
 
 
@@ -75,7 +75,7 @@ TRIED: dict[str, list[dict[str, float]]] = {
 
 
 def record_all() -> None:
-    """Every parameter on the validation photos, then every method on the test set."""
+    """Record how all parameters do on the validation photos, then each method on the test set."""
     folder, tried = DATA / "runs" / "baselines", []
     for name, choices in TRIED.items():
         for choice in choices:

@@ -1,7 +1,7 @@
-"""How fast: a training step and a restoration, done plainly and done our way, side by side.
+"""Time a training step and a restoration, done plainly and done our way, side by side.
 
-Plainly is float32 in PyTorch's default memory layout; our way is bfloat16 with the channels last.
-Runs of the two take turns, so that a machine that slows down slows both; each time is a median.
+Plainly means float32 in PyTorch's default memory layout; our way is bfloat16 with channels last.
+Runs of the two alternate, so that a machine that slows down slows both; each time is a median.
 """
 
 import statistics
@@ -22,18 +22,18 @@ from mimo.network import MIMOUNet
 
 NETS = {"small": {"width": 16, "res_blocks": 4}, "paper": {"width": 32, "res_blocks": 8}}
 CROPS_PX = (64, 128, 256)
-# Pixels in a batch, whatever the size of its crops; on a GPU those of the paper's batches.
+# Pixels in a batch, whatever the size of its crops; on a GPU, as many as in the paper's batches.
 BATCH_PX = {"cpu": 4 * 128 * 128, "cuda": 4 * 256 * 256}
-IN_A_ROW = {"cpu": 1, "cuda": 10}  # runs between two looks at the clock: a GPU is fed in advance
+IN_A_ROW = {"cpu": 1, "cuda": 10}  # runs between two clock readings: a GPU's work is queued ahead
 FRAMES = ((640, 360), (1280, 720))
 
 
 def bench(
     repeats: int = 5, nets: dict = NETS, crops_px=CROPS_PX, frames=FRAMES, device: str = "cpu"
 ) -> dict:
-    """All cases on a `cpu` or `cuda` device; seconds, speed-up and share of its ceiling for each.
+    """Time all cases on a `cpu` or `cuda` device: seconds, speed-up and share of ceiling for each.
 
-    A training step has `batch_s` too: how long one core takes to make its batch of shaken photos.
+    A training step also has `batch_s`: how long one core takes to make its batch of shaken photos.
     """
     photos = [read_photo(path) for path in photo_paths("train")[:10]]
     formats = [torch.float32, *[torch.bfloat16] * precision.multiplies_in_bfloat16(device)]
@@ -44,7 +44,7 @@ def bench(
             batch = max(1, BATCH_PX[device] // crop**2)
             x, y = (torch.rand(batch, 3, crop, crop, device=device) for _ in range(2))
             ways = [step(MIMOUNet(**size).to(device), x, y, ours) for ours in (False, True)]
-            work = 3 * gflop(MIMOUNet(**size), x)  # back is twice the work of forth
+            work = 3 * gflop(MIMOUNet(**size), x)  # backward is twice the work of forward
             what = f"train {name} {batch} x {crop} px"
             case = _case(what, ways, work, repeats, ceilings, IN_A_ROW[device])
             pairs = ShakePairs(
@@ -76,7 +76,7 @@ def step(
     ours: bool,
     frequency_weight: float = 0.1,
 ) -> Callable[[], None]:
-    """A training step, plainly or our way."""
+    """A function that takes one training step, plainly or our way."""
     if ours:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         blurred = blurred.to(memory_format=torch.channels_last)
@@ -93,7 +93,7 @@ def step(
 
 
 def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[], None]:
-    """A whole photo through the network, plainly or our way."""
+    """A function that runs the network on a whole photo, plainly or our way."""
     net.eval()
     if ours:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -108,15 +108,14 @@ def restoration(net: MIMOUNet, blurred: torch.Tensor, ours: bool) -> Callable[[]
 
 
 def gflop(net: MIMOUNet, x: torch.Tensor) -> float:
-    """Thousand millions of operations of one pass: two for each multiply-add of a convolution."""
+    """GFLOP of one forward pass: two operations for each multiply-add of a convolution."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         type(net)(**net.config)(torch.empty(x.shape))
     return counter.get_total_flops() / 1e9
 
 
 def cost(config: TrainConfig) -> tuple[int, float]:
-    """The parameters of a configuration's network, and the multiply-adds of its convolutions in a
-    forward pass of one crop."""
+    """A network's parameters, and its convolutions' multiply-adds in a forward pass of one crop."""
     with torch.device("meta"):
         net = VARIANTS[config.variant](**asdict(config.net))
         crop = torch.empty(1, 3, config.crop_px, config.crop_px)
@@ -124,7 +123,7 @@ def cost(config: TrainConfig) -> tuple[int, float]:
 
 
 def ceiling_gflops(dtype: torch.dtype, device: str) -> float:
-    """What the device's matrix multiplication reaches in a number format, the best of five."""
+    """GFLOP/s of the device's matrix multiplication in a number format, the best of five."""
     side = 2048 if device == "cpu" else 8192
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     a @ b
@@ -132,7 +131,7 @@ def ceiling_gflops(dtype: torch.dtype, device: str) -> float:
 
 
 def seconds(run: Callable[[], object], times: int = 1) -> float:
-    """Of one run out of `times` in a row, by the clock on the wall; a GPU's work is waited for."""
+    """Wall-clock seconds of one run, averaged over `times` in a row; waits for a GPU to finish."""
     started = time.perf_counter()
     for _ in range(times):
         run()
@@ -150,7 +149,7 @@ def _case(
     in_a_row: int = 1,
 ) -> dict:
     for run in ways:
-        seconds(run)  # memory and kernels are made ready
+        seconds(run)  # to get memory and kernels ready
     times = [[seconds(run, in_a_row) for run in ways] for _ in range(repeats)]
     plain, ours = (statistics.median(t) for t in zip(*times, strict=True))
     ratios = sorted(t[0] / t[1] for t in times)

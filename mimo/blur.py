@@ -1,4 +1,4 @@
-"""Camera shake on a sharp photo: a path of the camera, its kernel, light added up along it.
+"""Camera shake on a sharp photo: the path of a camera, its kernel, and light added up along it.
 
 A sensor adds up light, so blur is linear in light and not in the stored values, which a response
 curve has compressed. Everything here is a batch: `b` photos, each with a path of its own.
@@ -20,12 +20,12 @@ def trajectories(
 ) -> Float[np.ndarray, "b t 2"]:
     """Paths (y, x) of a shaken camera, in pixels, one for each reach.
 
-    A hand pushes the camera about: its velocity is a random walk that forgets, after a time drawn
-    anew for each path, so that some are nearly straight and some are tangled. Equal times lie
-    between two moments: where the camera lingers, points lie dense and the blur is bright.
+    A hand pushes the camera about: its velocity is a random walk that forgets its past after a time
+    drawn for each path, so that some paths are nearly straight and others tangled. Moments are
+    equally spaced in time: where the camera lingers, points are dense and the blur is bright.
 
     The reach of a path is the largest distance between two of its points; the mean of its points
-    is (0, 0), so that a sharp photo and its blurred version lie upon each other.
+    is (0, 0), so that a sharp photo and its blurred version are aligned.
     """
     b = len(reach_px)
     memory = np.exp(-1 / (moments * 10 ** rng.uniform(-1, 0.5, (b, 1))))
@@ -50,8 +50,8 @@ def kernels(path: Float[np.ndarray, "b t 2"], side_px: int) -> Float[np.ndarray,
     """Point spread functions of paths: each moment adds its share of light at its place.
 
     A point between pixels is shared among the four around it, which keeps the centroid at the
-    middle of the kernel. Each kernel sums to one. ValueError if a path leaves `side_px`, which
-    must be odd.
+    middle of the kernel. Each kernel sums to one. Raises ValueError if a path leaves the kernel,
+    or if `side_px` is even.
     """
     b, moments, _ = path.shape
     at = path + (side_px - 1) / 2
@@ -82,7 +82,7 @@ def lift_highlights(light: Tensor, gain: Float[Tensor, " b"], gamma: float = GAM
     """Give clipped pixels back light: full white becomes `gain` times as bright.
 
     A lamp is brighter than the sensor could store; blurred, it draws a streak and not a grey veil.
-    Only where all three channels are within four of 255 levels of the brightest: a white wall that
+    Only pixels with all channels within four of 255 levels of white are lifted: a white wall that
     is not clipped stays as it is, or thin dark lines on it would drown in light that was not there.
     """
     floor = (251 / 255) ** gamma
@@ -93,7 +93,7 @@ def lift_highlights(light: Tensor, gain: Float[Tensor, " b"], gamma: float = GAM
 def convolve(
     light: Float[Tensor, "b c h w"], kernel: Float[Tensor, "b k k"]
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Each photo with its own kernel, only where the whole kernel fits: sides shrink by k - 1."""
+    """Blur each photo with its own kernel, where the whole kernel fits: sides shrink by k - 1."""
     (h, w), k = light.shape[-2:], kernel.shape[-1]
     s = next_fast_len(h, True), next_fast_len(w, True)
     spectrum = torch.fft.rfft2(light, s) * torch.fft.rfft2(kernel, s)[:, None]
@@ -111,7 +111,7 @@ def shake(
     """What a shaken camera stores: values 0 to 1 in steps of 1/255, sides smaller by k - 1.
 
     `noise` is standard normal; it is scaled so that its variance in light is `shot_noise` times the
-    light, as that of photons is. After the response curve it is nearly the same at all values.
+    light, as for photons. After the response curve it is nearly the same at all values.
     """
     light = lift_highlights(linearise(stored, gamma), highlight_gain, gamma)
     light = convolve(light, kernel).clamp(min=0)
@@ -131,7 +131,7 @@ def to_bytes(stored: Float[Tensor, "1 3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def crop_middle(image: Tensor, margin: int) -> Tensor:
-    """`image` without `margin` pixels on each side: the sharp photo as large as the blurred."""
+    """`image` without `margin` pixels on each side: a sharp photo at the blurred one's size."""
     return F.pad(image, (-margin,) * 4)
 
 
@@ -167,11 +167,11 @@ def shake_photo(
 def average_frames(
     frames: UInt8[np.ndarray, "t h w 3"], gamma: float = GAMMA
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The mean of sharp frames in a row: how GoPro was made. Stored values in, stored values out.
+    """The mean of consecutive sharp frames, as GoPro was made. Stored values in, stored values out.
 
-    The mean is over light, through the response curve's inverse and back; gamma 1 averages the
-    stored values themselves. Too few frames, too far apart, make a row of ghosts instead of a
-    blur: `mimo.video.smooth_pair` measures that and refuses.
+    The mean is over light, through the inverse of the response curve and back; gamma 1 averages
+    the stored values themselves. Too few frames, too far apart, make a row of ghosts instead of a
+    blur: `mimo.video.smooth_pair` measures their distance and refuses them.
     """
     total = np.zeros(frames.shape[1:])
     for frame in frames:

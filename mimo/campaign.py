@@ -1,7 +1,7 @@
 """Run the tables: every row with every seed, once, in the background, as far as time allows.
 
-A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lies in `runs/`, from
-where it goes on. So a campaign may be stopped, or killed, at any moment and started again.
+A finished run is a folder `data/runs/CAMPAIGN/ROW-seedN`; an unfinished one lies in `runs/`,
+where it can be resumed. So a campaign may be stopped, or killed, at any moment and started again.
 """
 
 import random
@@ -30,7 +30,7 @@ Pair = tuple[str, int]  # a row and a seed
 
 
 def _pairs(campaign: str, *, recorded: bool) -> list[Pair]:
-    """Rows and seeds that have a record or lack one, seed by seed."""
+    """Rows and seeds with a record, or those without one, seed by seed."""
     rows = CAMPAIGNS[campaign]
     seeds = range(max(r.seeds for r in rows.values()))
     pairs = [(n, s) for s in seeds for n in rows if s < rows[n].seeds]
@@ -43,15 +43,15 @@ def pairs_to_run(campaign: str) -> list[Pair]:
 
 
 def folder(campaign: str, pair: Pair) -> Path:
-    """Where the record of a row and a seed is."""
+    """The folder that holds the record of a row and a seed."""
     return RUNS / campaign / f"{pair[0]}-seed{pair[1]}"
 
 
 def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
-    """Train one row with one seed on one thread, and put its record in its place; seconds spent.
+    """Train one row with one seed on one thread, and store its record; returns the seconds spent.
 
-    data: GoPro, or a packed copy, for rows that train on it. What was killed goes on when called
-    again. Raises InputError while another process runs the same pair.
+    data: GoPro, or a packed copy, for rows that train on it. Called again after it was killed, it
+    resumes the run. Raises InputError while another process runs the same pair.
     """
     started = time.monotonic()
     torch.set_num_threads(1)
@@ -93,10 +93,10 @@ def run(
     max_minutes: float | None = None,
     data: Path | None = None,
 ) -> int:
-    """Run what is missing of a campaign; returns how many pairs still are.
+    """Run what is missing from a campaign; returns how many pairs are still missing.
 
-    No pair is begun that would not be finished in time, judged by the longest of the campaign so
-    far; the first of a campaign is begun on trust, and goes on from its state another time.
+    No pair is begun that would not finish in time, judged by the longest run of the campaign so
+    far; the first of a campaign is begun on trust, and can be resumed from its state another time.
     Raises InputError if the records would go into an installed package.
     """
     if RUNS.is_relative_to(Path(__file__).resolve().parent):
@@ -105,7 +105,7 @@ def run(
     left = pairs_to_run(campaign)
     longest_s = max((r["wall_s"] for r in records(campaign)), default=0.0)
     running: dict[Future, Pair] = {}
-    # Processes of their own, each for run after run: `spawn` is safe with threads.
+    # Separate processes, each for one run after another: `spawn` is safe with threads.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
         while left or running:
@@ -135,17 +135,17 @@ def records(campaign: str) -> list[dict]:
 
 def _of_config(recorded: dict, config: TrainConfig) -> bool:
     wanted = to_record(config)
-    if config.epochs:  # the steps that they come to depend on the data
+    if config.epochs:  # the steps they come to depend on the data
         wanted |= {k: recorded["config"][k] for k in ("steps", "halve_steps")}
     return from_record(recorded["config"]) == wanted
 
 
 def _losses_alike(again: Path, recorded: Path) -> bool:
-    """Whether the logged content losses of both differ by 5 % or less, in the median.
+    """Whether the content losses that both runs logged differ by 5 % or less, in the median.
 
-    A batch's loss hangs on its photos, and they on the seed: two seeds differ by 19 % or more in
-    all records. On another processor it was 1.9 %, though single lines were up to 12 % off. Rows
-    that differ little, as `mise` and `unet`, are not told apart.
+    A batch's loss depends on its photos, and these on the seed: two seeds differ by 19 % or more in
+    all records. Another processor differed by 1.9 %, though single lines were up to 12 % off. Rows
+    that differ little, such as `mise` and `unet`, are not told apart.
     """
     ours, theirs = (
         [r["content"] for r in record.read_rows(of / "metrics.csv")] for of in (again, recorded)
@@ -155,14 +155,14 @@ def _losses_alike(again: Path, recorded: Path) -> bool:
 
 
 def check(campaign: str, *, data: Path | None = None) -> str:
-    """Run one finished pair again, chosen at random, and compare: a line that says how it went.
+    """Run one finished pair again, chosen at random, and compare; returns a line with the outcome.
 
     On the processor and with the versions of the record, every logged loss, every restored photo's
-    row and the weights must be the same; elsewhere, and on a GPU, the logged losses within 5 % in
-    the median and the mean PSNR within 0.1 dB. Other seeds, and some other rows, would pass the
-    second of these.
-    Raises InputError if they are not so, if nothing is finished, or if the row has another
-    configuration by now.
+    row and the weights must be the same; elsewhere, and on a GPU, the logged losses must agree
+    within 5 % in the median and the mean PSNR within 0.1 dB. Other seeds, and some other rows,
+    would pass the PSNR test.
+    Raises InputError if the runs do not agree, if nothing is finished, or if the row's
+    configuration has changed since.
     """
     done = _pairs(campaign, recorded=True)
     if not done:
@@ -179,7 +179,7 @@ def check(campaign: str, *, data: Path | None = None) -> str:
         tables = {t: (Path(scratch) / "run" / t).read_text() for t in TABLES}
         alike = _losses_alike(Path(scratch) / "run", old)
     here = all(again[k] == recorded[k] for k in ("versions", "hardware"))
-    here = here and "gpu" not in recorded["hardware"]  # where sums are not always in one order
+    here = here and "gpu" not in recorded["hardware"]  # a GPU's order of sums can vary
     name = f"{campaign} {pair[0]} seed {pair[1]}"
     difference = abs(again["result"]["psnr_db"]["mean"] - recorded["result"]["psnr_db"]["mean"])
     same = all(again[k] == recorded[k] for k in ("budgets", "weights_sha256"))

@@ -26,14 +26,14 @@ class Restore:
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     tile_px: int | None = None
-    """Restore squares of this side, to spare memory; the result is the same."""
+    """Restore squares of this side, to save memory; the result is the same."""
     bfloat16: bool = False
-    """Multiply in half precision, nearly the same: faster where the processor can."""
+    """Multiply in half precision: nearly the same result, faster where processors support it."""
     all_scales: bool = False
     """Write the half and quarter size outputs too, as NAME-half and NAME-quarter."""
 
     def run(self) -> int:
-        """Restore; problems with single files are told at the end."""
+        """Restore; problems with single files are reported at the end."""
         from mimo.restore import restore_files
         from mimo.weights import load
 
@@ -56,12 +56,12 @@ class Restore:
 
 @dataclass
 class Train:
-    """Train a preset: what each does, costs and should give stands in mimo/config.py."""
+    """Train a preset; mimo/config.py says what each does, costs and should give."""
 
     preset: Positional[Literal[tuple(PRESETS)]]  # type: ignore[valid-type]
     """What to train."""
     seed: int = 0
-    """Of initial values and data."""
+    """Seed of the initial values and the data."""
     data: Path | None = None
     """GoPro or RealBlur, or a packed copy, for the presets that train on them."""
     out: Path | None = None
@@ -71,9 +71,9 @@ class Train:
     resume: bool = False
     """Go on from the last saved state in the folder."""
     steps: int | None = None
-    """Another number of optimiser steps than the preset's."""
+    """Number of optimiser steps, in place of the preset's."""
     threads: int | None = None
-    """Threads of the processor to use."""
+    """Processor threads to use."""
 
     def run(self) -> int:
         """Train and print the result."""
@@ -119,9 +119,9 @@ class Evaluate:
         | Path
     ] = "test"
     """The test set, one of its kinds, weak shake without noise (clean), camera shake on validation
-    or training photos, or a folder with GoPro, also packed."""
+    or training photos, or a folder with GoPro, packed or not."""
     frames: Literal["blur", "blur_gamma"] = "blur"
-    """Which blurred photos of GoPro."""
+    """Which of GoPro's blurred photos to use."""
     ensemble: Literal[1, 4] = 1
     """4: the mean over four rotations, as in MIMO-UNet++."""
     protocol: Literal["authors", "bytes"] = "authors"
@@ -168,7 +168,7 @@ class Ablate:
     """Train the rows of a table that have no record yet, as far as time allows."""
 
     campaign: Positional[Literal[tuple(CAMPAIGNS)]]  # type: ignore[valid-type]
-    """Which table: its rows stand in mimo/rows.py."""
+    """Which table; mimo/rows.py lists the rows."""
     workers: int = 1
     """Runs side by side, each on one thread."""
     max_minutes: float | None = None
@@ -179,7 +179,7 @@ class Ablate:
     """Run one finished pair of row and seed again, and compare it with its record."""
 
     def run(self) -> int:
-        """Run; unfinished runs go on another time."""
+        """Run; unfinished runs are resumed another time."""
         from mimo import campaign
 
         at_least(1, workers=self.workers)
@@ -197,7 +197,7 @@ class Ablate:
 
 @dataclass
 class Convert:
-    """Turn a checkpoint of the authors into a .safetensors file, which can hold no program."""
+    """Turn a checkpoint of the authors' into a .safetensors file, which cannot hold a program."""
 
     official: Positional[Path]
     """MIMO-UNet.pkl or MIMO-UNetPlus.pkl."""
@@ -205,7 +205,7 @@ class Convert:
     """The file to write."""
 
     def run(self) -> int:
-        """Read, and write if there is nothing yet."""
+        """Read the checkpoint, and write the file unless there is one already."""
         from mimo import weights
 
         check_target(self.out)
@@ -217,20 +217,20 @@ class Convert:
 
 @dataclass
 class Fetch:
-    """Download GoPro or RealBlur to a new folder; a folder that holds one is only checked."""
+    """Download GoPro or RealBlur to a new folder; a folder that holds data is only checked."""
 
     dataset: Positional[Literal["gopro", "realblur"]]
     """What to download."""
     folder: Positional[Path]
-    """Where to, or what to check."""
+    """The folder to download to, or to check."""
     yes: bool = False
-    """Start the download without being asked."""
+    """Start the download without asking."""
     url: str | None = None
-    """Another address of the archive."""
+    """Another address for the archive."""
     archive: Path | None = None
     """The archive, if it has been downloaded already."""
     sha256: str | None = None
-    """The checksum to expect of the archive, in place of the published one."""
+    """The checksum that the archive should have, in place of the published one."""
     check: bool = False
     """Download nothing."""
     decode: bool = False

@@ -1,4 +1,4 @@
-"""Compare rows of a table: paired by seed and by scene, with an interval, a p value, a verdict."""
+"""Compare rows of a table: paired by seed and by scene, with interval, p value and verdict."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ VERDICTS = ("supported", "contradicted", "not resolved at this scale")
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean difference, its standard error, and how many degrees of freedom that has."""
+    """A mean difference, its standard error, and the degrees of freedom of that error."""
 
     mean: float
     error: float
@@ -30,14 +30,14 @@ class Effect:
     scenes: int
 
     def p(self, value: float = 0.0) -> float:
-        """Chance, if the difference were `value`, of one at least as far from it: two-sided."""
-        if self.error == 0:  # rows that agree in all that they restore
+        """Two-sided chance, if the difference were `value`, of a mean at least as far from it."""
+        if self.error == 0:  # the rows agree in everything they restore
             return float(self.mean == value)
         return float(2 * stats.t.sf(abs(self.mean - value) / self.error, self.freedom))
 
     @property
     def half_width(self) -> float:
-        """Of the 95 % interval: a t interval, so it reaches as far down as up."""
+        """Half the width of the 95 % interval: a t interval, so it is symmetric."""
         return float(stats.t.ppf(0.975, self.freedom)) * self.error
 
     def interval(self) -> Mean:
@@ -50,7 +50,7 @@ class Effect:
 
 
 def of_parts(mean: float, parts: Sequence[tuple[float, int]], *, seeds: int, scenes: int) -> Effect:
-    """An effect whose variance is a sum, each part that of a mean: (variance, of how many).
+    """An effect whose variance sums those of several means, each given as (variance, count).
 
     Degrees of freedom are Satterthwaite's.
     """
@@ -61,10 +61,10 @@ def of_parts(mean: float, parts: Sequence[tuple[float, int]], *, seeds: int, sce
 
 
 def effect(differences: Differences) -> Effect:
-    """The mean over seeds and scenes, as one draw of both from many.
+    """The mean over seeds and scenes, both taken as samples from many.
 
-    Its variance is that of the means of seeds and that of the means of scenes together. What is
-    neither is counted in both: rather too much than too little.
+    Its variance is the sum of two: that from the means of seeds and that from the means of scenes.
+    What is due to neither is counted in both: rather too much than too little.
     Raises ValueError with fewer than two seeds or two scenes.
     """
     n, m = differences.shape
@@ -76,34 +76,34 @@ def effect(differences: Differences) -> Effect:
 
 
 def from_scenes(differences: Differences) -> float:
-    """Which part of the variance of `effect` scenes make: what any number of seeds would leave."""
+    """The share of `effect`'s variance due to scenes, which no number of seeds would remove."""
     by_scene = differences.mean(axis=0)
     return float(by_scene.var(ddof=1) / len(by_scene) / effect(differences).error ** 2)
 
 
 @dataclass(frozen=True)
 class Resampled(Effect):
-    """An effect whose p values and interval are shares of means drawn anew, sorted."""
+    """An effect whose p values and interval come from `drawn`: resampled means, sorted."""
 
     drawn: np.ndarray
 
     def p(self, value: float = 0.0) -> float:
-        """Twice the share of the means on the other side of `value`; never less than one of them.
+        """Twice the share of the means on the smaller side of `value`, counting at least one mean.
 
-        That is the chance for which an interval would just reach `value`."""
+        This is the chance of error at which an interval would just reach `value`."""
         n = len(self.drawn)
         below = int(np.searchsorted(self.drawn, value, side="right"))
         above = n - int(np.searchsorted(self.drawn, value, side="left"))
         return min(1.0, 2 * max(1, min(below, above)) / n)
 
     def interval(self) -> Mean:
-        """The mean, and what holds the middle 95 % of the means."""
+        """The mean, and the range of the middle 95 % of the resampled means."""
         low, high = np.quantile(self.drawn, (0.025, 0.975))
         return Mean(self.mean, float(low), float(high), self.seeds)
 
     @property
     def half_width(self) -> float:
-        """Half of what the interval spans; the mean need not be in its middle."""
+        """Half the width of the interval; the mean need not be in its middle."""
         found = self.interval()
         return (found.high - found.low) / 2
 
@@ -115,8 +115,8 @@ class Resampled(Effect):
 def bootstrap(differences: Differences, draws: int = 10_000) -> Resampled:
     """The mean over seeds and scenes, with the hierarchical bootstrap's interval.
 
-    Each draw takes as many seeds, with replacement, and as many scenes: the same for all of its
-    seeds, since all seeds judge the same scenes (the two are crossed, not nested).
+    Each draw takes as many seeds and scenes as there are, with replacement: the same scenes for all
+    of its seeds, since all seeds are tested on the same scenes (the two are crossed, not nested).
     """
     rng, (n, m) = np.random.default_rng(0), differences.shape
     seeds = rng.multinomial(n, np.full(n, 1 / n), draws) / n
@@ -135,25 +135,25 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def corrected(effects: Sequence[Effect], smallest: float) -> list[float]:
-    """The p value on which each verdict of a family rests: of zero where the effect is at least
-    `smallest`, else of `smallest`; both kinds are corrected by themselves."""
+    """The corrected p value on which each verdict of a family rests.
+    For zero if the effect reaches `smallest`, else for `smallest`; both corrected separately."""
     above = holm([e.p(0.0) for e in effects])
     below = holm([e.p(smallest) for e in effects])
     return [a if e.mean >= smallest else b for e, a, b in zip(effects, above, below, strict=True)]
 
 
 def verdicts(effects: Sequence[Effect], smallest: float) -> list[str]:
-    """What a family of comparisons says of its claims, each that a difference is at least
-    `smallest`: supported, if it is and is above zero with certainty; contradicted, if it is below
-    `smallest` with certainty; else not resolved. Certainty is a corrected p below 0.05."""
+    """The verdict on each claim of a family, namely that a difference is at least `smallest`.
+    Supported if it is, and is certainly above zero; contradicted if it is certainly below
+    `smallest`; otherwise not resolved. Certain means a corrected p below 0.05."""
     p_values = corrected(effects, smallest)
     certain = [VERDICTS[0] if e.mean >= smallest else VERDICTS[1] for e in effects]
     return [v if p < 0.05 else VERDICTS[2] for v, p in zip(certain, p_values, strict=True)]
 
 
 def least_supported(of: Effect, number: int, smallest: float) -> float:
-    """The mean from which on a claim with the scatter of `of` is supported, if it alone of a family
-    of `number` claims is above zero."""
+    """The smallest mean at which a claim with the scatter of `of` is supported.
+    The claim is taken to be the only one above zero in its family of `number` claims."""
     return max(smallest, float(stats.t.isf(0.025 / number, of.freedom)) * of.error)
 
 
@@ -173,11 +173,11 @@ def by_scene(
     reach_px: tuple[float, float] = ABLATION.blur.reach_px,
     without: str = "",
 ) -> dict[str, float]:
-    """The mean of `measure` by scene, over a record's rows of images of a kind and a reach;
+    """The mean of `measure` by scene, over a record's images of one kind and range of reach.
     `gain_db` is a measure too; `without` is a scene to leave out.
 
-    Without more words it is what verdicts rest on: PSNR on shaken photos, as far as the tables'
-    training reaches.
+    By default it is what verdicts rest on: PSNR on shaken photos, within the range of reach of the
+    tables' training.
     """
     scenes: dict[str, list[float]] = {}
     for r in rows:
@@ -190,7 +190,7 @@ def by_scene(
 
 
 def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
-    """What `by_scene` gives, by seed, after a `budget` (a part of all steps). row: CAMPAIGN/ROW."""
+    """What `by_scene` gives, by seed, after a `budget` (share of the steps). row: CAMPAIGN/ROW."""
     found = {}
     for path in sorted(campaign.RUNS.glob(f"{row}-seed*/run.json")):
         rows = _images(path.parent)
@@ -201,7 +201,7 @@ def means(row: str, *, budget: float = 1.0, **where: Any) -> Means:
 
 
 def gains(row: str, **where: Any) -> list[float]:
-    """The mean gain over the blurred photos in dB, a number for each seed; as `means` has it."""
+    """The mean gain over the blurred photos in dB, one number per seed; `where`: as in `means`."""
     found = means(row, measure="gain_db", **where)
     return [float(np.mean(list(scenes.values()))) for scenes in found.values()]
 
@@ -213,12 +213,12 @@ def paired(first: Means, second: Means) -> Differences:
 
 
 def differences(row: str, other: str, **where: Any) -> Differences:
-    """By how much `row` is better than `other`, by seed and scene; `where`: as `means` has it."""
+    """By how much `row` is better than `other`, by seed and scene; `where`: as in `means`."""
     return paired(means(row, **where), means(other, **where))
 
 
 class Judged(NamedTuple):
-    """A claim, what the records say of it, and the verdict."""
+    """A claim, what the records say about it, and the verdict."""
 
     claim: Claim
     effect: Effect
@@ -236,8 +236,8 @@ def judged(
     estimate: `effect`, which is the plan's, or `bootstrap`. A table at the paper's scale is judged
     with `kind="blur"`, on GoPro's test pairs.
 
-    Before the last of the planned runs there is no verdict: who looks after every run, and stops
-    when it pleases, finds what isn't there.
+    There is no verdict before the last of the planned runs: whoever looks after every run and
+    stops when the result pleases finds what isn't there.
     Raises ValueError if a row has fewer than two seeds.
     """
     claims = (CLAIMS | PAPER_CLAIMS)[family]
@@ -259,8 +259,8 @@ def claimed(row: str, other: str) -> Judged:
 
 
 def turns(family: str) -> list[tuple[int, int]]:
-    """For each claim of a family, how many of its seeds, and of its scenes, would turn its verdict
-    if they alone were left out."""
+    """For each claim of a family, how many seeds and how many scenes would turn its verdict.
+    Each seed or scene is left out alone."""
     pairs = [differences(c.row, c.other) for c in CLAIMS[family]]
     all_in = verdicts([effect(d) for d in pairs], SMALLEST_DB)
 

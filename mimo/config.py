@@ -1,4 +1,4 @@
-"""What can be set, with units in the names, and the presets that set it."""
+"""The settings, with units in their names, and the presets that set them."""
 
 import json
 from collections.abc import Mapping
@@ -29,27 +29,27 @@ class BlurConfig:
     reach_px: tuple[float, float] = (0.0, 30.0)
     """Range of the largest distance between two points of the path."""
     reach_power: float = 1.0
-    """Above 1, weak blur is drawn more often: the place in that range is uniform to this power."""
+    """Above 1, favours weak blur: the place in that range is a uniform draw to this power."""
     shot_noise: tuple[float, float] = (0.0, 1e-4)
     """Range of the variance of noise in linear light, per unit of light."""
     highlight_gain: tuple[float, float] = (1.0, 4.0)
     """Range of the factor that stands for the light lost in clipped pixels."""
     still_share: float = 0.0
-    """Share of crops that are left as they are, for the network to leave sharp photos alone."""
+    """Share of crops left as they are, so that the network learns to leave sharp photos alone."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. Optimiser, loss, batch and crop are by default those of the authors' code."""
+    """A training run. By default optimiser, loss, batch and crop are those of the authors' code."""
 
     net: NetConfig = field(default_factory=NetConfig)
     blur: BlurConfig = field(default_factory=BlurConfig)
     steps: int = 0
     """Optimiser steps, on photos of this book shaken at random."""
     epochs: int = 0
-    """Instead of steps: times that each pair of GoPro or RealBlur is seen."""
+    """Instead of steps: how many times each pair of GoPro or RealBlur is seen."""
     frames: Literal["blur", "blur_gamma", "RealBlur-J", "RealBlur-R"] = "blur"
-    """Which folder of blurred frames epochs are over."""
+    """The folder of blurred frames that an epoch goes through."""
     batch_images_global: int = 4
     """Crops in a step, over all processes together."""
     crop_px: int = 256
@@ -59,13 +59,13 @@ class TrainConfig:
     warmup_steps: int = 0
     """Steps over which the learning rate rises from zero."""
     decay: float = 0.0
-    """Last fraction of the steps, over which the learning rate falls to zero as a cosine."""
+    """Fraction of the steps, at the end, over which the learning rate falls to zero as a cosine."""
     halve_steps: int = 0
-    """Steps after which the learning rate is halved, again and again; 0 for never."""
+    """The learning rate is halved every time after so many steps; 0 for never."""
     halve_epochs: int = 0
-    """The same in epochs."""
+    """The same, in epochs."""
     ramp_steps: int = 0
-    """Steps over which the largest reach of the blur rises from nothing to what it is."""
+    """Steps over which the largest reach of the blur rises from the smallest to its full value."""
     clip_norm: float | None = None
     """Gradients longer than this are shortened to it."""
     zero_heads: bool = False
@@ -79,11 +79,11 @@ class TrainConfig:
     targets: Literal["bilinear", "nearest"] = "bilinear"
     """How the smaller sharp targets are made (`mimo.losses.pyramid`)."""
     turned: bool = True
-    """Turn crops of this book's photos by right angles too; all crops are mirrored at random."""
+    """Also turn crops of this book's photos by right angles; all crops are mirrored at random."""
     optimizer: Literal["Adam", "AdamW", "NAdam"] = "Adam"
-    """A name in torch.optim, with its defaults."""
+    """A name in torch.optim; its other settings are PyTorch's defaults."""
     ema_decay: float = 0.0
-    """Decay of the average of the weights that is evaluated and kept; 0 keeps the last ones."""
+    """Decay of the average of the weights, which is evaluated and kept; 0 keeps the last ones."""
     bfloat16: bool = False
     """Run the network in bfloat16; losses and weights stay float32."""
     workers: int = 0
@@ -91,7 +91,7 @@ class TrainConfig:
     test: Literal["test", "clean", "validation"] = "test"
     """Which pairs are restored and recorded; choices are made on the validation photos."""
     budgets_steps: tuple[int, ...] = ()
-    """Steps, besides the last, after which they are."""
+    """Steps, besides the last, after which these pairs are restored."""
     log_steps: int = 100
     """Steps between two rows of metrics.csv."""
     save_s: float = 120.0
@@ -99,18 +99,18 @@ class TrainConfig:
 
 
 def to_record(config: TrainConfig) -> dict[str, Any]:
-    """A configuration as a record has it."""
+    """A configuration in the form in which a record stores it."""
     return json.loads(json.dumps(asdict(config)))  # tuples become lists
 
 
 def from_record(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's configuration; what could not be set at its time was as it is by default."""
+    """A record's configuration; settings that did not exist at its time get their defaults."""
     return {**to_record(TrainConfig()), **recorded}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A configuration with its price and the result to expect."""
+    """A configuration with its cost and the result to expect."""
 
     config: TrainConfig
     cost: str
@@ -118,10 +118,10 @@ class Preset:
 
 
 PAPER = TrainConfig(epochs=3000, halve_epochs=500, workers=4, log_steps=500, save_s=600.0)
-# What differs from the paper in a short run: it starts as the identity, steps are bold but never
-# wild, and the mean of the last weights is kept.
+# What differs from the paper in a short run: the network starts as the identity, steps are bold
+# but never wild, and the mean of the last weights is kept.
 SHORT = TrainConfig(clip_norm=0.5, zero_heads=True, ema_decay=0.999, bfloat16=True)
-# What the networks that come with the book are trained on.
+# How the networks that come with the book are trained.
 SHIPPED = replace(
     SHORT,
     blur=BlurConfig(reach_power=2.0, highlight_gain=(1.0, 2.5), still_share=0.05),

@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 from mimo import blur
 from mimo.config import BlurConfig, InputError
 
-# What the pages read: in a wheel it lies inside the package, in a clone beside it.
+# The data that the pages read: in a wheel inside the package, in a clone beside it.
 _HERE = Path(__file__).resolve().parent
 DATA = (_HERE / "_book" if (_HERE / "_book").is_dir() else _HERE.parent) / "data"
 BANDS_PX = ((0, 4), (4, 8), (8, 16), (16, 30))  # of the reach, in the test set
-TEST_SEED = 2021  # of the paths and the noise of all test pairs
+TEST_SEED = 2021  # for the paths and the noise of all test pairs
 TILE_PX = 32  # crops are drawn by the texture of tiles of this size
 
 Photo = UInt8[np.ndarray, "h w 3"]
@@ -56,7 +56,7 @@ def listing_hash(paths: list[Path]) -> str:
 
 
 def texture(photo: Photo) -> Float[np.ndarray, "rows columns"]:
-    """How much there is to deblur in each tile of 32 x 32: mean steps of green."""
+    """How much there is to deblur in each 32 x 32 tile: mean steps between neighbours in green."""
     green = photo[:, :, 1].astype(np.float32)
     steps = abs(np.diff(green, axis=0))[:, :-1] + abs(np.diff(green, axis=1))[:-1]
     rows, columns = (n // TILE_PX for n in steps.shape)
@@ -65,7 +65,7 @@ def texture(photo: Photo) -> Float[np.ndarray, "rows columns"]:
 
 
 def window_px(crop_px: int, reach_px: float) -> int:
-    """Side of what is cut out of a photo for a crop: the crop, and room for the blur around it."""
+    """Side of the window cut out of a photo for a crop: the crop, with room for blur around it."""
     return crop_px + 2 * (int(np.ceil(reach_px)) + 1)
 
 
@@ -75,10 +75,10 @@ class ShakePairs(Dataset):
     Everything drawn (photo, place, flips, path, noise) follows from the seed and the step alone,
     so that a run resumes exactly where it stopped, and runs with the same seed see the same data.
     Crops are drawn by texture, since a blurred sky teaches little: with a probability proportional
-    to the root of the texture of the tile in their middle.
+    to the square root of the texture of the tile in their middle.
 
-    An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`,
-    process `rank` gets each `processes`-th crop."""
+    An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; with several
+    `processes`, process `rank` gets every `processes`-th crop."""
 
     def __init__(
         self,
@@ -125,8 +125,8 @@ class ShakePairs(Dataset):
         return self.shaken(*self.drawn(step))
 
     def drawn(self, step: int) -> tuple[Tensor, ...]:
-        """All that is drawn for the batch of a step: windows of photos (bytes, b h w 3), kernels,
-        noise, its strength, the gain of highlights, and which crops are left still."""
+        """Everything drawn for the batch of a step: windows of photos (bytes, b h w 3), kernels,
+        noise, its strength, the gain of highlights, and which crops are not blurred."""
         rng = np.random.default_rng([self.seed, step])
         n, c, draw = self.batch_images, self.crop_px, self.config
         windows = np.stack([self._window(rng) for _ in range(n)])
@@ -158,7 +158,7 @@ class ShakePairs(Dataset):
         gain: Tensor,
         still: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """A batch from what was drawn for it, on whatever device that is."""
+        """A batch made from what was drawn for it, on the device that holds it."""
         stored = windows.permute(0, 3, 1, 2).float() / 255
         sharp = blur.crop_middle(stored, (self.side_px - 1) // 2)
         blurred = blur.shake(stored, kernel, noise, shot_noise, gain)
@@ -172,13 +172,13 @@ class ShakePairs(Dataset):
         jitter = rng.integers(0, TILE_PX, 2)
         y = np.clip(row * TILE_PX + jitter[0] - w // 2, 0, photo.shape[0] - w)
         x = np.clip(column * TILE_PX + jitter[1] - w // 2, 0, photo.shape[1] - w)
-        quarters = int(rng.integers(4))  # drawn in any case, so that all else is the same
+        quarters = int(rng.integers(4))  # drawn in any case, so that the rest stays the same
         window = np.rot90(photo[y : y + w, x : x + w], quarters if self.turned else 0)
         return window[:, ::-1] if rng.integers(2) else window
 
 
 class Drawn(Dataset):
-    """The batches of `pairs` as they are drawn: a GPU shakes them faster than a processor."""
+    """What is drawn for the batches of `pairs`: a GPU shakes photos faster than a processor."""
 
     def __init__(self, pairs: ShakePairs):
         self.pairs = pairs
@@ -196,7 +196,7 @@ class Drawn(Dataset):
 class Pair:
     """A test pair and where it came from; images are h w 3 bytes.
 
-    kernel: of the blur, or, where that differs from place to place, of the blur in the middle.
+    kernel: that of the blur; where the blur varies over the picture, the one in the middle.
     """
 
     name: str
@@ -227,10 +227,10 @@ def shake_test(
 ) -> Iterator[Pair]:
     """The fixed test set of camera shake: each photo of a split at a strength in each band.
 
-    From each photo the most textured square; one path for each band of `bands_px`, its reach drawn
-    within the band. Made in float64, where the last bits in which machines differ are lost in the
-    rounding to bytes: the same pairs everywhere, which a test checks by their hash. Noise and
-    lamps are as in `mimo.blur.shake_photo`.
+    The most textured square of each photo is blurred along one path for each band of `bands_px`,
+    with a reach drawn from the band. The pairs are made in float64 and are the same everywhere, as
+    the last bits, in which machines differ, are lost in the rounding to bytes; a test checks their
+    hash. Noise and lamps are as in `mimo.blur.shake_photo`.
     """
     margin_px = BANDS_PX[-1][1] + 1
     window_px = crop_px + 2 * margin_px

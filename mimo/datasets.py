@@ -13,8 +13,8 @@ from mimo.data import Photo, read_photo
 LISTS_AT = "datalist/ of github.com/rimchang/RSBlur"
 REALBLUR_LISTS = {"RealBlur-J": "RealBlur_J_{}_list.txt", "RealBlur-R": "RealBlur_R_{}_list.txt"}
 BLURS = ("blur", "blur_gamma", *REALBLUR_LISTS)  # two folders of GoPro, two versions of RealBlur
-# First frame and number of frames of each sequence of GoPro, with none left out between; by the
-# lists of HongguangZhang/DMPHN-cvpr19-master. Together the 2,103 and 1,111 of Nah et al. 2017.
+# First frame and number of frames of each sequence of GoPro, none of which has gaps; from the lists
+# of HongguangZhang/DMPHN-cvpr19-master. Together, the 2,103 and 1,111 pairs of Nah et al. 2017.
 GOPRO = {
     "train": {
         "GOPR0372_07_00": (47, 100), "GOPR0372_07_01": (601, 75), "GOPR0374_11_00": (1, 150),
@@ -47,11 +47,11 @@ class PairPath(NamedTuple):
 
 
 def held_out(sequences: Sequence[str]) -> list[str]:
-    """The training sequences kept for validation: of GoPro two of 22, else every 11th by name.
+    """The training sequences kept for validation: two of GoPro's 22, otherwise every 11th by name.
 
-    GoPro has no validation split, and the authors of MIMO-UNet used the test set for choosing
-    (issue 13 of their repository). Whole sequences, since the frames of one look alike; and these
-    two, since no other sequence, of training or test, was cut from the same recording.
+    GoPro has no validation split, and the authors of MIMO-UNet used the test set instead (issue
+    13 of their repository). Whole sequences are kept, since the frames of one look alike; and these
+    two, since no other sequence, in training or test, was cut from the same recording.
     """
     names = sorted(set(sequences))
     alone = [name for name in names if name in ("GOPR0386_11_00", "GOPR0884_11_00")]
@@ -62,8 +62,8 @@ def find_pairs(root: Path, split: str, blur: str = "blur") -> list[PairPath]:
     """The pairs of a split, sorted by sequence and frame.
 
     `blur`: GoPro's folder of blurred frames (blur, blur_gamma), or RealBlur-J or RealBlur-R.
-    `split`: train or test as published; validation (`held_out`) and fit, the rest, share train.
-    Raises InputError for an unknown layout, a missing twin, sizes that differ, an empty folder.
+    `split`: train or test as published; validation (`held_out`) and fit (the rest) make up train.
+    Raises InputError for an unknown layout, a missing twin, sizes that differ or an empty folder.
     """
     if split not in ("train", "fit", "validation", "test"):
         raise InputError(f"split {split!r}: not one of train, fit, validation, test")
@@ -75,7 +75,7 @@ def find_pairs(root: Path, split: str, blur: str = "blur") -> list[PairPath]:
 
 
 def of_split(pairs: list[Any], split: str) -> list[Any]:
-    """Of training pairs, whose sequence comes first, those of fit or validation; else all."""
+    """The training pairs (sequence first) of fit or validation; for any other split, all pairs."""
     kept = held_out([sequence for sequence, *_ in pairs])
     if split in ("fit", "validation"):
         return [pair for pair in pairs if (pair[0] in kept) == (split == "validation")]
@@ -120,7 +120,7 @@ def _unknown(root: Path, expected: str) -> tuple[list[PairPath], list[str]]:
 
 
 def _twins(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]]:
-    """GoPro: pairs by the file name in `part/<sequence>/{blur,sharp}`, and what has no twin."""
+    """GoPro: pairs by file name in `part/<sequence>/{blur,sharp}`, and a line for each problem."""
     if not (root / part).is_dir():
         return _unknown(root, f"GoPro's {part}/<sequence>/{{{blur},sharp}}/NNNNNN.png")
     pairs, problems = [], []
@@ -139,7 +139,7 @@ def _twins(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]]
 
 
 def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]]:
-    """RealBlur: what the list file says, and nothing else; a line is "sharp blurred"."""
+    """RealBlur: the pairs that the list file names, and no others; a line is "sharp blurred"."""
     listing = root / REALBLUR_LISTS[blur].format(part)
     if not listing.is_file():
         return _unknown(root, f"the list {listing.name} of RealBlur; {LISTS_AT} has its lists")
@@ -159,10 +159,10 @@ def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]
 
 
 def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
-    """Problems of a copy of GoPro or RealBlur, a line for each, and a summary in one line.
+    """Problems with a copy of GoPro or RealBlur, a line for each, and a one-line summary.
 
-    GoPro is held against its published numbers, RealBlur against its lists. `decode` reads every
-    picture to its end, which takes minutes; without it the headers are read.
+    GoPro is compared with its published numbers, RealBlur with its lists. `decode` reads every
+    picture to its end, which takes minutes; without it, only the headers are read.
     """
     blurs = [b for b, name in REALBLUR_LISTS.items() if list(root.glob(name.format("*")))]
     if not blurs and not (root / "train").is_dir() and not (root / "test").is_dir():
@@ -187,14 +187,14 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
 
 
 def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
-    """What of the published `train` or `test` has no sound pair, and what is not published."""
+    """What is missing from the published `train` or `test`, and what does not belong there."""
     published = GOPRO[folder.name]
     problems = [
         f"{folder / name}: not a sequence of GoPro's {folder.name}"
         for name in sorted({p.sequence for p in pairs} - set(published))
     ]
     for name, (first, count) in published.items():
-        # A frame of which something is there is named already, by what is wrong with it.
+        # A frame that is partly there has been reported already, with what is wrong with it.
         there = {p.stem for p in folder.glob(f"{name}/*/{FRAME}")}
         frames = [f"{n:06d}" for n in range(first, first + count)]
         if not there:
@@ -209,7 +209,7 @@ def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
 
 
 def read_frame(path: Path) -> Photo:
-    """A picture as h w 3 bytes, or InputError if it is damaged."""
+    """A picture as h w 3 bytes. Raises InputError if it is damaged."""
     try:
         return read_photo(path)
     except (OSError, SyntaxError, ValueError) as error:

@@ -4,7 +4,7 @@ from IPython.display import SVG
 
 from mimo.figures import SCALE_COLOURS
 
-# What each part takes, in order: as the network joins its parts, which a page of the book checks.
+# The inputs of each part, in order. A page of the book checks them against the network.
 WIRES = {
     "stem": ["B.1"],
     "encoder.1": ["stem"],
@@ -38,8 +38,8 @@ _WIDE, _HIGH, _COLUMN_PX, _ROW_PX = 54, 26, 68, 90
 def network_map(*lit: str) -> SVG:
     """MIMO-UNet from left to right, a row for each scale; parts that are not named are pale.
 
-    lit: parts by the names of `MIMOUNet.trace`, such as "scm.2", or by their kind, such as "scm".
-    Raises ValueError for a part that there is not.
+    lit: parts by name, as in `MIMOUNet.trace`, such as "scm.2", or by kind, such as "scm".
+    Raises ValueError for a part that does not exist.
     """
     names = dict.fromkeys([*(b for takes in WIRES.values() for b in takes), *WIRES])
     scale = {name: int(name[-1]) if "." in name else 1 for name in names}
@@ -53,7 +53,7 @@ def network_map(*lit: str) -> SVG:
 
     def wire(before: str, name: str) -> str:
         x0, x1, dash = x[before] + _WIDE / 2, x[name] - _WIDE / 2 - 4, ""
-        if kind[name] == "S" and kind[before] == "B":  # below all that stands between
+        if kind[name] == "S" and kind[before] == "B":  # below everything in between
             dash = 'stroke-dasharray="3 3"'
             bend = f"M{x[before]} {y[before] + _HIGH / 2} v12 H{x[name]} V{y[name] + _HIGH / 2 + 4}"
         elif x[before] > x[name] - _COLUMN_PX / 2 - 1 and y[before] != y[name]:  # up or down

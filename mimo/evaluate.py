@@ -17,7 +17,7 @@ PROTOCOL = (
     "over scenes; 95 % t interval over scenes. SSIM with a Gaussian window, sigma 1.5."
 )
 AHEAD = 16  # restored photos that may wait to be judged: a GPU is faster than SSIM
-FEW_SCENES = 5  # with fewer, a record has each scene and no interval
+FEW_SCENES = 5  # with fewer, a record lists each scene and gives no interval
 MEASURES = ("blurred_psnr_db", "psnr_db", "gain_db", "blurred_ssim", "ssim")
 
 
@@ -26,10 +26,10 @@ def evaluate(
     pairs: Iterable[Pair],
     protocol: str = "authors",
 ) -> list[dict]:
-    """A row for each pair: scene, kind, strength, PSNR and SSIM of the blurred and the restored.
+    """A row for each pair: scene, kind, strength, and PSNR and SSIM before and after restoring.
 
-    restored: what is to be judged, from a pair to an image h w 3 in [0, 1]; `by_network` makes one
-    of a network. It may look at the kernel of the pair, but not at the sharp image.
+    restored: the method to judge, a function from a pair to an image h w 3 in [0, 1]; `by_network`
+    makes one from a network. It may use the kernel of the pair, but not the sharp image.
     protocol: a name of `mimo.metrics.PROTOCOLS`.
     """
     rows: list[Future[dict]] = []
@@ -56,7 +56,7 @@ def _row(pair: Pair, restored: np.ndarray, protocol: str) -> dict:
 
 
 def by_network(net: MIMOUNet, *, ensemble: int = 1) -> Callable[[Pair], np.ndarray]:
-    """Restore a pair's blurred image with a network."""
+    """A function that restores a pair's blurred image with a network."""
     return lambda pair: restore(pair.blurred.astype(np.float32) / 255, net, ensemble=ensemble)
 
 
@@ -69,8 +69,8 @@ def _means(rows: list[dict]) -> dict:
 
 
 def summary(rows: list[dict]) -> dict:
-    """The result of a run: means over its first kind, `shake` in the test set, with the gain in dB
-    by strength; and each kind by itself under `kinds`, since they have other scenes."""
+    """The result of a run: means over its first kind (`shake` in the test set), with the gain in dB
+    by strength; under `kinds`, each kind by itself, since their scenes differ."""
     rows = [r | {"gain_db": r["psnr_db"] - r["blurred_psnr_db"]} for r in rows]
     kinds = {k: [r for r in rows if r["kind"] == k] for k in dict.fromkeys(r["kind"] for r in rows)}
     first = kinds[next(iter(kinds))]
@@ -101,7 +101,7 @@ def _db(value: float | None, spec: str) -> str:
 
 
 def report(result: dict) -> list[str]:
-    """A line for each kind of a result."""
+    """A line for each kind in a result."""
     lines = []
     for kind, found in result["kinds"].items():
         gain = _db(found["gain_db"]["mean"], "+.2f")

@@ -1,4 +1,4 @@
-"""Download GoPro or RealBlur: resumed where it stopped, checked, unpacked, renamed at the end."""
+"""Download GoPro or RealBlur: resume where it stopped, check, unpack, and rename at the end."""
 
 import hashlib
 import http.client
@@ -37,7 +37,7 @@ SOURCES = {
         "GoPro (GOPRO_Large.zip), Nah et al. 2017",
         page="https://seungjunnah.github.io/Datasets/gopro",
         size="9.5 GB, and as much again to unpack it",
-        # The account of the data set's author; two public scripts pin this checksum of it.
+        # On the account of the data set's author; two public scripts pin this checksum of the file.
         url="https://huggingface.co/datasets/snah/GOPRO_Large/resolve/main/GOPRO_Large.zip",
         sha256="24532c036712515cf33803704421311c91f6a080e76049d7e5e7fd22389f128e",
     ),
@@ -60,10 +60,10 @@ def fetch(
     sha256: str | None = None,
     yes: bool = False,
 ) -> None:
-    """Put a data set into `folder`, new or empty; from `url`, or an archive that is there already.
+    """Put a data set into `folder` (new or empty), from `url` or an archive downloaded before.
 
-    Asks before it starts unless `yes`. What was downloaded stays beside `folder` until it has been
-    unpacked, so that the same command goes on where it stopped. Raises InputError for any mishap.
+    Asks before it starts, unless `yes`. The download stays beside `folder` until it is unpacked,
+    so that the same command resumes where it stopped. Raises InputError if anything goes wrong.
     """
     folder = folder.resolve()  # not a link, which can't be replaced
     source = SOURCES[dataset]
@@ -100,7 +100,7 @@ def fetch(
 
 
 def download(url: str, path: Path, page: str) -> None:
-    """Append to `path` what it lacks of `url`; a lost connection is taken up again a few times."""
+    """Append to `path` what it lacks of `url`; after a lost connection, try again a few times."""
     reason: object = "the connection was lost"
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_S * attempt)
@@ -113,7 +113,7 @@ def download(url: str, path: Path, page: str) -> None:
                 return
         except urllib.error.HTTPError as error:
             if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{have}":
-                return  # nothing is lacking
+                return  # nothing is missing
             hint = f"remove {path} to start again" if error.code == 416 else f"see {page}"
             if error.code < 500:
                 raise InputError(f"{url}: {error.code} {error.reason}; {hint}") from None
@@ -127,7 +127,7 @@ def download(url: str, path: Path, page: str) -> None:
 
 
 def _receive(answer: http.client.HTTPResponse, path: Path, have: int) -> int | None:
-    """Write an answer to `path`, after the `have` bytes it has or over them; returns the size."""
+    """Write a response to `path`, after its `have` bytes or over them; returns the full size."""
     if answer.headers.get_content_type() == "text/html":
         raise InputError(f"{answer.url}: a web page, no archive; use a browser, then --archive")
     length = answer.headers.get("Content-Length")

@@ -21,7 +21,7 @@ from mimo.metrics import Mean
 from mimo.plan import ANNOUNCED, CLAIMS
 from mimo.rows import CAMPAIGNS
 
-SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # told apart by the colour-blind too
+SCALE_COLOURS = {1: "#0072b2", 2: "#d55e00", 3: "#009e73"}  # distinct to the colour-blind too
 
 
 def source(*parts: Callable) -> Markdown:
@@ -30,7 +30,7 @@ def source(*parts: Callable) -> Markdown:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markdown:
-    """A table; columns that hold numbers alone, or nothing, are flush right."""
+    """A table; columns that hold only numbers, or nothing, are right-aligned."""
     number = re.compile(r"[-+–±×\d.,%/()\[\]\s]*")
     numeric = [all(number.fullmatch(str(cell)) for cell in c) for c in zip(*rows, strict=True)]
     rule = ["--:" if n else ":--" for n in numeric]
@@ -51,7 +51,7 @@ def row(images: Sequence[np.ndarray], titles: Sequence[str], width: float = 9.0)
 
 
 def picture(figure: Figure) -> np.ndarray:
-    """A figure as an image, h x w x 3 of bytes; the figure is closed."""
+    """A figure as an image, h x w x 3 bytes; the figure is closed."""
     figure.canvas.draw()
     drawn = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
     plt.close(figure)
@@ -61,9 +61,9 @@ def picture(figure: Figure) -> np.ndarray:
 def intervals(
     means: Mapping[str, Mean], *, smallest: float, ends: tuple[float, float], label: str
 ) -> Figure:
-    """Means with their intervals, one below the other; the grey band is too small to matter.
+    """Means with intervals, one below the other; the grey band marks what is too small to matter.
 
-    ends: of the axis, so that figures of several tables can be compared; label: what it measures.
+    ends: limits of the axis, to compare figures of several tables; label: what the axis measures.
     """
     figure, axis = plt.subplots(figsize=(7.2, 0.7 + 0.3 * len(means)), layout="constrained")
     axis.axvspan(-smallest, smallest, color="0.9")
@@ -81,7 +81,7 @@ def feature_maps(
 ) -> Figure:
     """The same channels of several tensors, a row for each: red is above zero, blue below.
 
-    The maps of a row share their range, which is written before it and holds 99.5 % of the values.
+    The maps of a row share a range, written to its left, which holds 99.5 % of the values.
     """
     height, wide = next(iter(rows.values())).shape[1:]
     size = width, width / len(channels) * height / wide * len(rows) + 0.35
@@ -104,7 +104,7 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
     """Magnitudes of an image's Fourier transform in dB, zero frequency in the middle.
 
     image: h x w x 3 in [0, 1]; the mean of its channels is windowed (Hann), so that its borders
-    draw no cross.
+    do not draw a cross.
     """
     grey = image.mean(axis=2) - image.mean()
     window = np.outer(*(np.hanning(n) for n in grey.shape))
@@ -112,11 +112,11 @@ def spectrum_db(image: np.ndarray) -> np.ndarray:
 
 
 def verdicts(judged: Sequence[Judged], weak: Sequence[Judged] = ()) -> Markdown:
-    """Claims as a table: the verdict, our difference, the authors' where it is confirmed.
+    """Claims as a table: the verdict, our difference, and the authors' where it is confirmed.
 
-    weak: the same claims on weak blur, in the same order, for two columns more. A primary claim is
-    in bold type; where families mix, the last column says whose a claim is. Without any number of
-    the authors their column is left out.
+    weak: the same claims on weak blur, in the same order, for two more columns. Primary claims are
+    in bold type; with several families, the last column names each claim's family. The authors'
+    column is left out if it is empty.
     """
     families = {of: f"`{family}`" for family, claims in CLAIMS.items() for of in claims}
     mixed = len({families.get(of) for of, _, _ in judged}) > 1
@@ -143,7 +143,7 @@ def verdicts(judged: Sequence[Judged], weak: Sequence[Judged] = ()) -> Markdown:
 
 
 def planned_rows(families: Sequence[str]) -> Markdown:
-    """The rows of some families as a table, with their sizes and their numbers of seeds."""
+    """The rows of some families as a table, with their sizes and their number of seeds."""
     rows = [
         [f"`{family}`", f"`{name}`", row.what, f"{cost(row.config)[0]:,}", row.seeds]
         for family in families
@@ -153,7 +153,7 @@ def planned_rows(families: Sequence[str]) -> Markdown:
 
 
 def planned_claims(families: Sequence[str]) -> Markdown:
-    """The claims of some families as a table, primary ones in bold type."""
+    """The claims of some families as a table, the primary ones in bold type."""
     rows = [
         [
             f,
@@ -168,20 +168,20 @@ def planned_claims(families: Sequence[str]) -> Markdown:
 
 @cache
 def claims() -> dict[str, dict[str, Any]]:
-    """The numbers of others in `book/claims.yml`, by name."""
+    """Numbers reported by others, from `book/claims.yml`, by name."""
     return yaml.safe_load((DATA.parent / "book" / "claims.yml").read_text())
 
 
 def authors(row: str) -> dict[str, Any]:
-    """The authors' number for a row, CAMPAIGN/ROW, that `book/claims.yml` says stands beside it.
+    """The authors' number that `book/claims.yml` sets beside a row, CAMPAIGN/ROW.
 
-    Its `value` is None while none is confirmed.
+    Its `value` is None while no number is confirmed.
     """
     beside = (entry for entry in claims().values() if entry.get("row") == row)
     return next(beside, {"value": None, "sources": []})
 
 
 def claim(name: str) -> str:
-    """A number of others, as `book/claims.yml` has it, with its unit."""
+    """A number reported by others, from `book/claims.yml`, with its unit."""
     entry = claims()[name]
     return f"{entry['value']:.2f} {entry['unit']}"

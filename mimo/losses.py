@@ -1,7 +1,7 @@
-"""The losses of MIMO-UNet: L1 on images and L1 on their spectra, at every scale. Pure, float32.
+"""The losses of MIMO-UNet: L1 on images and on their spectra, at every scale; pure, in float32.
 
-`restored` and `sharp_pyramid` are sequences of images b 3 h w, scale 1 first. Losses exist only at
-the scales that `restored` has: a network with a single output is compared at full size alone.
+`restored` and `sharp_pyramid` are sequences of images b 3 h w, scale 1 first. Only the scales
+in `restored` are compared: for a network with a single output, full size alone.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ Loss = Float[Tensor, ""]
 def pyramid(sharp: Image, mode: str = "bilinear") -> Pyramid:
     """Sharp targets S_1, S_2, S_3: bilinear at half and quarter size, without anti-aliasing.
 
-    As in the authors' code. Its blurred inputs are decimated instead, so that their pixels lie
-    half a pixel (scale 2) and one and a half (scale 3) of the full image up and left of these.
-    With "nearest" for `mode` the targets are decimated too.
+    This follows the authors' code. Its blurred inputs are decimated instead, so their pixels lie
+    above and to the left of these: by half a pixel of the full image at scale 2, by one and a half
+    at scale 3. With `mode` "nearest" the targets are decimated too.
     """
     return (
         sharp,
@@ -39,10 +39,9 @@ def content_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) ->
 def frequency_loss(restored: Sequence[Tensor], sharp_pyramid: Sequence[Tensor]) -> Loss:
     """Multi-scale frequency reconstruction loss (MSFR), before its weight of 0.1.
 
-    The mean absolute error of the real and of the imaginary parts of the two-dimensional Fourier
-    transform, as separate values, summed over scales. The transform is not normalised and both
-    its halves count, as in the authors' code; the transform being linear, it is taken once, of the
-    difference.
+    The mean absolute error of the two-dimensional Fourier transform, with real and imaginary parts
+    as separate values, summed over scales. The transform is not normalised, and both its halves
+    count, as in the authors' code. Since it is linear, it is taken once, of the difference.
     """
     pairs = zip(restored, sharp_pyramid, strict=False)
     spectra = [torch.view_as_real(torch.fft.fft2(r.float() - s)) for r, s in pairs]

@@ -10,23 +10,23 @@ from scipy import stats
 from skimage.metrics import structural_similarity
 
 Picture = Float[np.ndarray, "h w 3"]
-LUMA = np.array([[0.299], [0.587], [0.114]])  # of red, green and blue in ITU-R BT.601
+LUMA = np.array([[0.299], [0.587], [0.114]])  # weights of red, green and blue in ITU-R BT.601
 
 
 def clamped(restored: Picture) -> Picture:
-    """An output in the range of a photo, [0, 1]."""
+    """An output clamped to the range of a photo, [0, 1]."""
     return np.clip(restored, 0, 1)
 
 
 def rounded(restored: Picture) -> Picture:
-    """An output as a file of bytes would keep it, in [0, 1]."""
+    """An output as a file of bytes would store it, in [0, 1]."""
     return np.round(255 * clamped(restored)) / 255
 
 
 def psnr_db(restored: Picture, sharp: Picture) -> float:
-    """Peak signal-to-noise ratio in dB of images in [0, 1]: one mean over pixels and channels.
+    """Peak signal-to-noise ratio in dB of images in [0, 1], from one mean over pixels and channels.
 
-    `restored` is clamped to [0, 1] and not rounded to bytes, the convention of the authors' code.
+    `restored` is clamped to [0, 1] and not rounded to bytes, as in the authors' code.
     Infinite for equal images.
     """
     error = np.mean((clamped(restored) - sharp) ** 2, dtype=np.float64)
@@ -38,11 +38,11 @@ def ssim(
     sharp: Picture,
     definition: Literal["gaussian", "uniform", "luma"] = "gaussian",
 ) -> float:
-    """Structural similarity of images in [0, 1]; numbers of two definitions can't be compared.
+    """Structural similarity of images in [0, 1]; different definitions can't be compared.
 
-    gaussian: window of 11 pixels, sigma 1.5, as its inventors have it; mean over three channels.
+    gaussian: window of 11 pixels, sigma 1.5, as its inventors defined it; mean over three channels.
     uniform: scikit-image's default, a flat window of 7 pixels and sample covariance.
-    luma: as gaussian, of BT.601 luma alone.
+    luma: like gaussian, but on BT.601 luma alone.
     """
     images = clamped(restored), sharp
     if definition == "uniform":
@@ -63,7 +63,7 @@ def ssim(
 
 @dataclass(frozen=True)
 class Protocol:
-    """What an output goes through before it is compared, and its name in a record."""
+    """What is done to an output before it is compared, and how a record describes it."""
 
     output: Callable[[Picture], Picture]
     words: str
@@ -92,14 +92,14 @@ class Mean:
         return format(self, "")
 
     def rounded(self) -> dict[str, float | None]:
-        """For a record: to four decimals, more than is measured here; infinity as null."""
+        """For a record: four decimals, finer than is measured here; infinity as null."""
         return {k: round(v, 4) if np.isfinite(v) else None for k, v in asdict(self).items()}
 
 
 def clustered_mean(values: Sequence[float | int], clusters: Sequence[Hashable]) -> Mean:
     """The mean over clusters (scenes) of the mean within each, with a t interval.
 
-    Images of one scene are alike: counted one by one, they would make an interval too narrow.
+    Images of one scene are alike: counted one by one, they would make the interval too narrow.
     One cluster gives an interval of infinite width.
     """
     groups: dict[Hashable, list[float]] = {}

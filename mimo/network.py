@@ -35,7 +35,7 @@ class UpBlock(nn.Sequential):
 
 
 class ResBlock(nn.Module):
-    """Two 3 x 3 convolutions, ReLU between them, plus the input. No normalisation, no last ReLU."""
+    """Two 3 x 3 convolutions, ReLU between them, plus the input. No normalisation or final ReLU."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -61,8 +61,8 @@ class DecoderBlock(EncoderBlock):
 class SCM(nn.Module):
     """Shallow convolutional module: features of a smaller blurred image, straight from its pixels.
 
-    B_k (b 3 h w) to features (b `channels` h w); the image itself is three of those channels
-    until the last, linear 1 x 1 convolution.
+    From B_k (b 3 h w) to features (b `channels` h w). The image itself makes up three of the
+    channels that enter the last, linear 1 x 1 convolution.
     """
 
     def __init__(self, channels: int):
@@ -83,7 +83,7 @@ class SCM(nn.Module):
 class FAM(nn.Module):
     """Feature attention module: a smaller image's features amplify or suppress the encoder's.
 
-    `x`: the encoder's features, come down to scale k. `z`: SCM_k's. Same shape, as is the sum.
+    `x`: the encoder's features, brought down to scale k. `z`: SCM_k's. The result has their shape.
     """
 
     def __init__(self, channels: int):
@@ -98,7 +98,7 @@ class FAM(nn.Module):
 class AFF(nn.Module):
     """Asymmetric feature fusion: encoder features of all scales, mixed for one skip connection.
 
-    Features of any sizes that are powers of two apart (concatenated: `c_in` channels) to
+    From features whose sizes are powers of two apart (`c_in` channels once concatenated) to
     (b `c_out` h w) at the `size` asked for.
     """
 
@@ -108,7 +108,7 @@ class AFF(nn.Module):
         self.smooth = nn.Conv2d(c_out, c_out, 3, padding=1)
 
     def forward(self, encoded: list[Tensor], size: torch.Size) -> Features:
-        """Fuse `encoded` (scale 1 first), resized by nearest neighbour as the authors do it."""
+        """Fuse `encoded` (scale 1 first), resized by nearest neighbour as the authors do."""
         resized = [e if e.shape[-2:] == size else F.interpolate(e, size) for e in encoded]
         return self.smooth(self.mix(torch.cat(resized, dim=1)))
 
@@ -130,7 +130,7 @@ class MIMOUNet(nn.Module):
     """
 
     SCM, FAM, AFF = SCM, FAM, AFF  # an ablation swaps one of these,
-    OUTPUTS = "321"  # or leaves out some
+    OUTPUTS = "321"  # or leaves out some outputs
 
     def __init__(self, width: int = 32, res_blocks: int = 8, aff_dropout: float = 0.0):
         super().__init__()
@@ -153,13 +153,13 @@ class MIMOUNet(nn.Module):
         self.head = nn.ModuleDict({k: nn.Conv2d(c[k], 3, 3, padding=1) for k in self.OUTPUTS})
 
     def smaller(self, image: Image) -> HalfImage:
-        """The input at the next scale: every second pixel, as the authors' code has it."""
+        """The input at the next scale: every second pixel, as in the authors' code."""
         return half(image)
 
     def forward(self, blurred: Image) -> Pyramid:
         """Restore `blurred` at full, half and quarter size.
 
-        Raises ValueError if a side is no multiple of 4; `mimo.restore` takes any size.
+        Raises ValueError if a side is not a multiple of 4; `mimo.restore` takes any size.
         """
         if blurred.shape[-1] % 4 or blurred.shape[-2] % 4:
             raise ValueError(f"sides must be multiples of 4, not {tuple(blurred.shape[-2:])}")

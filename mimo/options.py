@@ -1,4 +1,4 @@
-"""What several commands ask of their options."""
+"""What several commands share: checks of their options, and the command as typed."""
 
 import shlex
 import sys
@@ -8,18 +8,18 @@ from mimo.config import InputError
 
 
 def at_least(low: int, **given: int | None) -> None:
-    """That options are not too small."""
+    """Raise InputError if an option is given and smaller than `low`."""
     for name, value in given.items():
         if value is not None and value < low:
             raise InputError(f"--{name.replace('_', '-')} is at least {low}, not {value}")
 
 
 def as_typed() -> str:
-    """The command, as it can be typed again."""
+    """The command that is running, in a form that can be typed again."""
     return shlex.join(["python", "-m", "mimo", *sys.argv[1:]])
 
 
 def check_target(json: Path | None) -> None:
-    """Before long work, that its result can be written."""
+    """Raise InputError, before long work begins, if its result can't be written to `json`."""
     if json is not None and (json.is_dir() or not json.parent.is_dir()):
         raise InputError(f"{json}: not a file in a folder that exists")

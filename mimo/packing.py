@@ -24,9 +24,9 @@ from mimo.datasets import find_pairs, of_split, read_frame
 
 
 def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
-    """Write the pairs of a split to the new folder `out`, or find them there; returns its index.
+    """Write the pairs of a split to the new folder `out`, or find them there; returns the index.
 
-    One WIDTHxHEIGHT.npy for each size: pairs x 2 (blurred, sharp) x height x width x 3 bytes.
+    Each size gets one WIDTHxHEIGHT.npy: pairs x 2 (blurred, sharp) x height x width x 3 bytes.
     index.json names the pairs in the order of `find_pairs`, with a SHA-256 of names and pixels.
     """
     if (out / "index.json").is_file():
@@ -41,7 +41,7 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
             by_size.setdefault(image.size, []).append(i)
     partial, rows, digest = out.with_name(out.name + ".partial"), {}, hashlib.sha256()
     try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
         partial.mkdir(parents=True)
         for (w, h), members in by_size.items():
             shape = (len(members), 2, h, w, 3)
@@ -65,9 +65,9 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
     return index
 
 
-@cache  # mapped once a process; a dataset is sent to its workers without its pixels
+@cache  # mapped once per process; a dataset is sent to its workers without its pixels
 def _array(path: Path) -> UInt8[np.ndarray, "n 2 h w 3"]:
-    """A packed file, mapped and not read."""
+    """A packed file, mapped into memory instead of read."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
@@ -77,13 +77,13 @@ def _array(path: Path) -> UInt8[np.ndarray, "n 2 h w 3"]:
 class FramePairs(Dataset):
     """Batches of random crops: item `step` is the batch of that step, the same on every run.
 
-    `folder` is a copy of a data set or a folder of `pack`; both give the same batches. An epoch is
+    `folder` is a data set's folder or one from `pack`; both give the same batches. An epoch is
     `steps_per_epoch` steps and shows each pair once, in an order of its own; its last batch is
     smaller if the batch size does not divide the pairs (GoPro: 526 steps of 4, the last of 3).
     Order, place and flip (left to right only, as in the authors' code) follow from seed and step.
 
     An item is (blurred, sharp), each b 3 crop_px crop_px float32 in [0, 1]; of `processes`, process
-    `rank` gets each `processes`-th crop. Raises InputError for pictures smaller than the crop.
+    `rank` gets every `processes`-th crop. Raises InputError for pictures smaller than the crop.
     """
 
     def __init__(
@@ -145,8 +145,8 @@ class FramePairs(Dataset):
 
 
 def source(folder: Path, split: str, blur: str) -> dict[str, str]:
-    """What a record says of a split: how many pairs, and a SHA-256, which is that of the index
-    where they are packed, else one of their names and sizes in bytes."""
+    """What a record says about a split: how many pairs it has, and a SHA-256.
+    For packed pairs it is the one in the index; otherwise, that of names and sizes in bytes."""
     part = part_of(folder, split)
     names, places = _listed(part, split, blur)
     if (part / "index.json").is_file():
@@ -160,14 +160,13 @@ def source(folder: Path, split: str, blur: str) -> dict[str, str]:
 
 
 def part_of(folder: Path, split: str) -> Path:
-    """A data set's folder, or the folder of a split where the data set is packed."""
+    """A data set's folder, or its subfolder for a split if the data set is packed."""
     packed = folder / split
     return packed if (packed / "index.json").is_file() else folder
 
 
 class FrameTest(Sequence[Pair]):
-    """The test pairs of GoPro or RealBlur, whole, read when asked for; their scenes are the
-    sequences."""
+    """The test pairs of GoPro or RealBlur, whole and read on demand; each sequence is a scene."""
 
     def __init__(self, folder: Path, blur: str = "blur"):
         self.blur = blur
@@ -194,8 +193,8 @@ def _whole(first: Path, second: Path | int) -> UInt8[np.ndarray, "2 h w 3"]:
 def _listed(
     folder: Path, split: str, blur: str
 ) -> tuple[list[tuple[str, str]], list[tuple[Path, Path | int]]]:
-    """Sequence and frame of each pair, and its place: blurred and sharp, or array and row where it
-    is packed; fit and validation are in a packed train."""
+    """Sequence and frame of each pair, and its place; a packed train contains fit and validation.
+    The place is the blurred and the sharp file or, if packed, the array's file and the row."""
     if not (folder / "index.json").is_file():
         pairs = find_pairs(folder, split, blur)
         return [p[:2] for p in pairs], [(p.blurred, p.sharp) for p in pairs]

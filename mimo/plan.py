@@ -1,4 +1,4 @@
-"""What the plan claims of the rows, and how large a difference has to be to matter."""
+"""What the plan claims about the rows, and how large a difference has to be to matter."""
 
 from dataclasses import dataclass, replace
 
@@ -19,14 +19,14 @@ SMALLEST_DB = 0.05  # the smallest difference that matters; book/plan.md says wh
 
 
 def _of_whole(whole: str, prefix: str = "") -> list[Claim]:
-    """The primary claims. whole: the campaign of all three rows."""
+    """The primary claims. whole: the campaign that holds all three rows."""
     with_loss = "with the same loss" + (" too" if prefix else ", MIMO-UNet beats the U-Net")
     others = {"MIMO-UNet beats the plain U-Net": "unet", with_loss: "unet-msfr"}
     return [Claim(prefix + w, f"{whole}/full", f"{whole}/{o}", True) for w, o in others.items()]
 
 
 def _of_tables(scale: str = "", blocks: int = 4) -> dict[str, list[Claim]]:
-    """The claims of the five tables. scale: how their names end; blocks: of `full`, in a chain."""
+    """The claims of the five tables. scale: suffix of their names; blocks: per chain of `full`."""
     of = f"components{scale}"
     unet, full, without_msfr = (f"{of}/{name}" for name in ("unet", "full", "mise-mosd-aff"))
     loss, depth = (f"{name}{scale}" for name in ("loss", "depth"))
@@ -75,12 +75,12 @@ CLAIMS: dict[str, list[Claim]] = {
     "clean-long": _of_whole("clean-long", "without noise and longer, "),
     "clean-size": _of_whole("clean-size", "at its own size and without noise, "),
 }
-# The same claims at the paper's scale, of runs that we do not have.
+# The same claims at the paper's scale, about runs that we do not have.
 PAPER_CLAIMS = _of_tables("-paper", blocks=8)
 
 
 def on_weak_blur(row: str) -> str:
-    """The row that `clean`, or a table beside it, trains in place of this one."""
+    """The row that takes the place of this one on weak blur, in `clean` or a table beside it."""
     table, name = row.split("/")
     if table != "components":
         return f"clean-{row}"
@@ -88,7 +88,7 @@ def on_weak_blur(row: str) -> str:
 
 
 def _again(claims: list[Claim]) -> list[Claim]:
-    """The claims that are not primary, on weak blur, in the same words."""
+    """The claims that are not primary, repeated on weak blur in the same words."""
     return [
         replace(
             c,
@@ -120,7 +120,7 @@ CLAIMS["msfr"] = [
 ]
 CLAIMS["clean-msfr"] = _again(CLAIMS["msfr"])
 
-# Seen after a look at early budgets, and asked again on weak blur: better, than, after these steps.
+# Seen in a look at early budgets, and asked again on weak blur: better row, other row, steps.
 ASKED_AGAIN = [
     ("components/full", "loss/orthonormal", 1_500),
     ("ledger/targets-nearest", "components/full", 1_500),
@@ -129,7 +129,7 @@ ASKED_AGAIN = [
     ("ledger/mirrored", "components/full", 1_500),
 ]
 
-# Claims whose runs are not all there; with the last of its runs a family goes to `CLAIMS`.
+# Claims whose runs are not all there yet; with the last of its runs a family moves to `CLAIMS`.
 ANNOUNCED: dict[str, list[Claim]] = {
     "clean-ledger": _again(CLAIMS["ledger"]),
 }

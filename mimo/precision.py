@@ -1,4 +1,4 @@
-"""bfloat16, in which networks are trained here, also on processors that do not multiply in it."""
+"""bfloat16, in which networks are trained here, even on processors that can't multiply in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def multiplies_in_bfloat16(device: str) -> bool:
-    """Whether a kind of device does that itself, and PyTorch has it do so."""
+    """Whether devices of this type can multiply in bfloat16 natively, and PyTorch lets them."""
     if device == "cpu":
         known = torch.backends.mkldnn.is_available()
         return known and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -21,18 +21,19 @@ def multiplies_in_bfloat16(device: str) -> bool:
 def bfloat16(device: str, enabled: bool = True) -> Iterator[None]:
     """Run convolutions in bfloat16, with sums in float32, as PyTorch's autocast does.
 
-    A processor that does not multiply in bfloat16 multiplies in float32 what was rounded to
-    bfloat16, and rounds the sums: the same numbers, up to the order in which they are added, some
-    ten times as fast as PyTorch's own emulation. A GPU that does not stays with float32.
+    A processor that can't multiply in bfloat16 rounds the factors to bfloat16, multiplies them in
+    float32 and rounds the sums: the same numbers, up to the order of addition, some ten times as
+    fast as PyTorch's own emulation. A GPU that can't multiply in bfloat16 stays with float32.
     """
     itself = multiplies_in_bfloat16(device)
-    with torch.autocast(device, torch.bfloat16, enabled=enabled and (itself or device == "cpu")):
-        with nullcontext() if itself or not enabled else _InFloat32():
+    rounding = enabled and not itself and device == "cpu"
+    with torch.autocast(device, torch.bfloat16, enabled=enabled and (itself or rounding)):
+        with _InFloat32() if rounding else nullcontext():
             yield
 
 
 class _InFloat32(TorchFunctionMode):
-    """Convolutions of values rounded to bfloat16; so is what comes of them, and their gradients."""
+    """Convolutions of values rounded to bfloat16; the outputs and the gradients are rounded too."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None

@@ -1,4 +1,4 @@
-"""What a run leaves behind: `run.json`, `metrics.csv`, `images.csv`. Every result is read there."""
+"""What a run writes: `run.json`, `metrics.csv`, `images.csv`. Every result is read from these."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from mimo.config import InputError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Where to write what becomes `path`, complete or not at all. InputError if it can't be."""
+    """A file to write that becomes `path`, complete or not at all. InputError if that fails."""
     partial = path.with_name(f".{path.name}.partial{path.suffix}")
     try:
         yield partial
@@ -39,7 +39,7 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """A record."""
+    """Read a record."""
     return json.loads(path.read_text())
 
 
@@ -75,7 +75,7 @@ def write_state(path: Path, state: dict) -> None:
 
 
 def read_state(path: Path) -> dict | None:
-    """The last training state, or the one before if that is damaged; None if there is none."""
+    """The last training state, or the one before it if that is damaged; None if there is none."""
     previous = path.with_suffix(".previous.pt")
     for candidate in (path, previous):
         if not candidate.exists():
@@ -90,7 +90,7 @@ def read_state(path: Path) -> dict | None:
 
 
 def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
+    """The versions of the software on which the numbers depend."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -102,7 +102,7 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, str | int]:
     """The processor, the threads that PyTorch uses on it, and the GPU if there is one.
 
-    A device that does not multiply in bfloat16 says so: its results end in other digits."""
+    `bfloat16` is False if the device can't multiply in it: results differ in their last digits."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -123,8 +123,8 @@ def hardware() -> dict[str, str | int]:
 
 @cache
 def git_state() -> dict[str, str | bool]:
-    """The commit that the package was run from, and whether files of it differed, when first asked:
-    a process goes on with the code that it has read."""
+    """The commit of the package, and whether its files differed from it, at the first call.
+    Later calls return the same, since a process goes on with the code that it has read."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -136,7 +136,7 @@ def git_state() -> dict[str, str | bool]:
         return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # that the repository is ours
+        git("ls-files", "--error-unmatch", "__init__.py")  # fails if the repository is not ours
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "-s", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": True}

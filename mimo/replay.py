@@ -1,7 +1,7 @@
 """A step on a GPU, recorded once and replayed: its thousands of small launches become one.
 
-The networks of this book are so small that a GPU waits for the processor, which starts its work
-operation by operation. A recording (CUDA graph) is started as a whole.
+The networks of this book are so small that a GPU waits for the processor, which launches one
+operation at a time. A recording (CUDA graph) is launched as a whole.
 """
 
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls before the recording, for memory and kernels to be ready
+WARM_UP = 3  # calls before the recording, so that memory and kernels are ready
 
 
 class Replayed:
-    """`run`, a function of tensors on a GPU, which is recorded and then replayed.
+    """`run`, a function of tensors on a GPU, recorded and then replayed.
 
-    `run` has to do the same work at each call, whatever the values: what changes from call to call
-    is in its arguments, or in tensors that are changed in place. Arguments of other shapes than the
-    recorded ones are run as usual. The tensor returned is overwritten by the next call.
+    `run` must do the same work at each call, whatever the values: anything that changes from call
+    to call must be an argument, or a tensor that is changed in place. If the arguments differ in
+    shape from the recorded ones, `run` is called as usual. The next call overwrites the result.
     """
 
     def __init__(self, run: Callable[..., Tensor]):
@@ -33,7 +33,7 @@ class Replayed:
         if self.graph is None:
             self.inputs = [i.clone() for i in inputs]
             self.graph = torch.cuda.CUDAGraph()
-            # Other threads may go on with theirs: one of them pins the memory of coming batches.
+            # Other threads may go on calling CUDA: one of them pins memory for the coming batches.
             with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 self.output = self.run(*self.inputs)
         if [i.shape for i in inputs] != [i.shape for i in self.inputs]:
@@ -44,7 +44,7 @@ class Replayed:
         return self.output
 
     def _beside(self, *inputs: Tensor) -> Tensor:
-        """Run on a stream of its own, as a recording will."""
+        """Call `run` on a stream of its own, as the recording will."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -16,7 +16,7 @@ from mimo.network import MIMOUNet
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MEMORY_BYTES = 6e9  # photos that need more are restored in tiles
-PIXEL_BYTES = 120  # for each pixel and channel of scale 1, at the peak; book/inference.md measures
+PIXEL_BYTES = 120  # per pixel and channel of scale 1, at the peak; measured in book/inference.md
 
 
 def restore(
@@ -30,15 +30,15 @@ def restore(
     """A photo, deblurred: same size, same type.
 
     image: h x w x 3, of any size from 1 x 1 up; uint8, or float in [0, 1].
-    tile_px: restore squares of this side, one after the other. The result is that of the whole
-    photo, since each square is given as much around it as the network can see. By default, photos
-    for which the network would need more than 6 GB of memory are tiled.
+    tile_px: restore squares of this side, one after the other. The result is the same as for
+    the whole photo, since each square comes with as much around it as the network can see. By
+    default, photos for which the network would need more than 6 GB of memory are tiled.
     ensemble: 4 restores the photo in four rotations and takes the mean, which is how MIMO-UNet++
-    comes from MIMO-UNet+; 1 does not.
+    is made from MIMO-UNet+; 1 does not.
     bfloat16: multiply in half precision, which can be faster where the hardware does that and is
-    more work where it does not; most bytes stay as they were, some change by a few levels.
+    more work where it does not; most bytes stay the same, some change by a few levels.
 
-    Raises ValueError for another shape, type, tile or ensemble.
+    Raises ValueError for any other shape, type, tile or ensemble.
     """
     return restore_scales(image, net, tile_px=tile_px, ensemble=ensemble, bfloat16=bfloat16)[0]
 
@@ -53,7 +53,7 @@ def restore_scales(
 ) -> list[np.ndarray]:
     """All outputs (three in MIMO-UNet), at full, half and quarter size (rounded up).
 
-    Else as `restore`.
+    Otherwise as `restore`.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"expected an image h x w x 3, not {' x '.join(map(str, image.shape))}")
@@ -87,7 +87,7 @@ def receptive_px(net: MIMOUNet) -> int:
 
 
 def default_tile_px(net: MIMOUNet, height: int, width: int) -> int:
-    """Side of the tiles for a photo: all of it, or as much as `MEMORY_BYTES` hold."""
+    """Side of the tiles for a photo: the whole photo, or as much of it as `MEMORY_BYTES` hold."""
     pixels = MEMORY_BYTES / (PIXEL_BYTES * net.config["width"])
     if height * width <= pixels:
         return max(height, width)
@@ -95,7 +95,7 @@ def default_tile_px(net: MIMOUNet, height: int, width: int) -> int:
 
 
 def overlap_px(net: MIMOUNet) -> int:
-    """What a tile is given on each side: all that its pixels see, in the network's grid of 4."""
+    """Margin on each side of a tile: all that its pixels see, rounded up to a multiple of 4."""
     return -(-receptive_px(net) // 4) * 4
 
 
@@ -130,16 +130,16 @@ def _run(x: np.ndarray, net: MIMOUNet, bfloat16: bool) -> list[np.ndarray]:
 
 
 def read_image(path: Path) -> PILImage.Image:
-    """A photo file, upright, as L, RGB, RGBA or 16-bit grey (I;16).
+    """Read a photo file, upright, as L, RGB, RGBA or 16-bit grey (I;16).
 
-    16-bit colour comes with 8 bits, the most that Pillow reads. Raises InputError for a file that
-    is missing, damaged, no image, or holds floating point values, whose range is anyone's guess.
+    16-bit colour is read as 8 bits, the most that Pillow can do. Raises InputError if the file is
+    missing, damaged or no image, or holds floating point values, whose range is anyone's guess.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PILImage.DecompressionBombWarning)
             with PILImage.open(path) as file:
-                if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # a photo, previews
+                if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # MPO has previews
                     raise InputError(f"{path}: holds several pictures; make a file of each")
                 file.load()
                 image = ImageOps.exif_transpose(file)
@@ -151,7 +151,7 @@ def read_image(path: Path) -> PILImage.Image:
         raise InputError(f"{path}: too many pixels ({error})") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: damaged or cut short ({error})") from None
-    seen_through = "transparency" in image.info  # one colour that stands for nothing
+    seen_through = "transparency" in image.info  # one colour means transparent
     if image.mode in ("RGBA", "I;16") or (image.mode in ("L", "RGB") and not seen_through):
         return image
     if image.mode == "F":
@@ -187,7 +187,7 @@ def restore_image(image: PILImage.Image, net: MIMOUNet, **how) -> list[PILImage.
 
 
 def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None:
-    """Write `image`, with the colour profile of `like`; complete or not at all."""
+    """Write `image` with the colour profile of `like`, completely or not at all."""
     suffix = path.suffix.lower()
     if image.mode == "RGBA" and suffix in (".jpg", ".jpeg"):
         raise InputError(f"{path}: JPEG holds no transparency; write .png or .webp")
@@ -205,7 +205,7 @@ def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None
 def restore_files(
     source: Path, output: Path, net: MIMOUNet, *, all_scales: bool = False, **how
 ) -> list[str]:
-    """Restore a photo, or every photo of a folder; returns what went wrong, a line for each.
+    """Restore a photo, or every photo in a folder; returns a line for each problem.
 
     output: a file name, or a folder (one that exists, or any name if `source` is a folder), where
     photos keep their names. all_scales: write `NAME-half` and `NAME-quarter` too.

@@ -1,4 +1,4 @@
-"""The tables: for each row the configuration that trains it, and with how many seeds."""
+"""The tables: for each row, the configuration that trains it and the number of seeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from mimo.config import PAPER, PRESETS, SHIPPED, SHORT, BlurConfig, NetConfig, T
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: how it is trained, what it is, and how often."""
+    """A row of a table: how it is trained, what it is, and with how many seeds."""
 
     config: TrainConfig
     what: str
@@ -68,14 +68,14 @@ def _recipe() -> Rows:
             "4 crops of 96 px, as many pixels in all",
         ),
     }
-    # One more seed for those that one would choose among.
+    # One more seed for the rows among which one would choose.
     best = ("base", "no-average", "nadam", "nadam-no-average")
     return {**_rows(2, changes), **_rows(3, {name: changes[name] for name in best})}
 
 
 def _recipe_unet() -> Rows:
-    """What the tables' recipe has of settings, tried on the plain U-Net too: rate, clipping, heads,
-    average. Each row is that of `recipe` but for the network and its loss."""
+    """Settings of the tables' recipe, tried on the plain U-Net too: rate, clipping, heads, average.
+    Each row is the same as in `recipe` except for the network and its loss."""
     names = ("base", "lr-3e-4", "lr-2e-3", "no-clip", "no-zero-heads", "no-average")
     rows = {name: row for name, row in _recipe().items() if name in names}
     return {
@@ -84,8 +84,8 @@ def _recipe_unet() -> Rows:
     }
 
 
-# The scale of the tables: 5 to 10 minutes a run on one core. A rate that does not fall, and the
-# mean of the last weights, make results along a run comparable.
+# The scale of the tables: 5 to 10 minutes per run on one core. A rate that does not fall and
+# the mean of the last weights make results at different steps of a run comparable.
 ABLATION = replace(
     SHORT,
     net=NetConfig(width=8, res_blocks=4),
@@ -150,7 +150,7 @@ def _ledger(base: TrainConfig, seeds: int) -> Rows:
         "aff-dropout": (dropout, "a tenth of the channels out of AFF dropped"),
         "targets-nearest": (replace(base, targets="nearest"), "smaller targets decimated too"),
     }
-    if base.steps:  # GoPro's crops are mirrored alone anyway
+    if base.steps:  # GoPro's crops are only mirrored anyway
         changes["mirrored"] = (replace(base, turned=False), "crops mirrored alone, not turned")
     return _rows(seeds, changes)
 
@@ -170,8 +170,8 @@ def _primary(rows: Rows) -> Rows:
 
 
 def _msfr(rows: Rows) -> Rows:
-    """MIMO-UNet and the U-Net with MSFR as heavy as in the authors' crops: its part in the gradient
-    grows with the side of the crop."""
+    """MIMO-UNet and the U-Net with MSFR, which weighs as much as on the authors' crops.
+    MSFR's part in the gradient grows with the side of the crop."""
     found = {}
     for name in ("unet-msfr", "full"):
         row = rows[name]
@@ -189,20 +189,20 @@ def _long(base: TrainConfig, seeds: int, doublings: int) -> Rows:
 
 
 def _size(base: TrainConfig, seeds: int) -> Rows:
-    """The same rows in networks of the paper's size, 8 crops of 128 px a step: for a GPU."""
+    """The primary rows in networks of the paper's size, 8 crops of 128 px per step: for a GPU."""
     large = PRESETS["large"].config
     base = replace(base, net=large.net, lr=large.lr, batch_images_global=8, crop_px=large.crop_px)
     return _primary(_components(replace(base, workers=4), seeds))
 
 
 def _on_weak_blur(base: TrainConfig) -> TrainConfig:
-    """The same where most can be gained: weak shake, no noise, no lamps."""
+    """The same configuration where most can be gained: weak shake, no noise, no lamps."""
     blur = BlurConfig(reach_px=(1.0, 4.0), shot_noise=(0.0, 0.0), highlight_gain=(1.0, 1.0))
     return replace(base, blur=blur, test="clean")
 
 
 def _clean(base: TrainConfig, seeds: int) -> Rows:
-    """All rows on weak blur, with twice the width and the steps."""
+    """All rows of `components` on weak blur, with twice the width and twice the steps."""
     base = replace(
         _on_weak_blur(base),
         net=replace(base.net, width=2 * base.net.width),
@@ -213,7 +213,7 @@ def _clean(base: TrainConfig, seeds: int) -> Rows:
 
 
 def _pilot() -> Rows:
-    """What the plan rests on: judged on validation photos, so that it gives no result away."""
+    """What the plan rests on, judged on validation photos so that it gives no result away."""
     rows = _components(replace(ABLATION, lr=2e-3, test="validation"), seeds=3)
     found = {name: rows[name] for name in ("unet", "full")}
     for name, row in list(found.items()):
@@ -225,7 +225,7 @@ def _pilot() -> Rows:
 
 CLEAN = _clean(ABLATION, seeds=5)
 CLEAN_LONG = _long(CLEAN["full"].config, seeds=3, doublings=2)
-# Tables of other choices than those of `full`.
+# Tables of alternatives to the choices made in `full`.
 OTHERS = {"fusion": _fusion, "loss": _loss, "ledger": _ledger, "depth": _depth}
 
 CAMPAIGNS: dict[str, Rows] = {
@@ -251,6 +251,6 @@ CAMPAIGNS: dict[str, Rows] = {
 
 
 def named(row: str) -> Row:
-    """The row of a name, CAMPAIGN/ROW."""
+    """The row named CAMPAIGN/ROW."""
     campaign, name = row.split("/")
     return CAMPAIGNS[campaign][name]

@@ -1,8 +1,8 @@
-"""The test set: four kinds of blur that no training has seen, the same bits everywhere.
+"""The test set: pairs that no training has seen, of four kinds of blur; the same bits everywhere.
 
-Everything is made in seconds, in float64, where the last bits in which machines differ are lost in
-the rounding to bytes; a test compares its hash. The strength of a pair is its reach, the largest
-distance between two points of the path; where that differs over the picture, its mean.
+Everything is made in seconds, in float64: the last bits, in which machines differ, are lost in the
+rounding to bytes; a test compares hashes. The strength of a pair is its reach, the largest distance
+between two points of the path; where the reach varies over the picture, it is the mean.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ from mimo.data import (
 
 SIDE_PX = 320  # of the pairs made from photos
 FOCAL_PX = 920.0  # of a phone's main camera, for photos of 1280 pixels
-VIEW = (192, 256)  # h, w of a view of a panorama: about the pixels that it holds there
+VIEW = (192, 256)  # h, w of a view of a panorama: about as many pixels as it holds there
 VIEW_FOCAL_PX = VIEW[1] / 2 / np.tan(np.radians(40))  # 80 degrees wide
 FRAMES = 9  # in an average
-# First frames of the averages: one of the nine lies within 0.3 px of the middle of its motion.
+# First frames of the averages: in each, a frame lies within 0.3 px of the middle of the motion.
 STARTS = (0, 6, 11, 14, 16, 17, 18, 22, 31)
 KERNEL_PX = 63
 CLEAN_BANDS_PX = ((1, 2), (2, 3), (3, 4))  # of the reach
@@ -89,7 +89,7 @@ def panorama_test() -> Iterator[Pair]:
 
 
 def frames_test() -> Iterator[Pair]:
-    """Averages of nine frames of the clip, at nine places."""
+    """Nine averages, each of nine frames of the clip."""
     frames = video.read_frames(DATA / "frames")
     path = video.motion(frames)
     for start in STARTS:
@@ -116,18 +116,18 @@ def _middle_kernel(angles: camera.Angles, focal_px: float) -> np.ndarray:
 
 
 def validation() -> Iterator[Pair]:
-    """Camera shake on the validation photos, at full size and at half, where they are sharper."""
+    """Camera shake on the validation photos, at full and at half size, where they are sharper."""
     yield from shake_test("validation")
     yield from shake_test("validation", crop_px=192, halve=True)
 
 
 def training() -> Iterator[Pair]:
-    """Camera shake on the training photos: what is gained on scenes that were seen in training."""
+    """Camera shake on the training photos, for the gain on scenes that were seen in training."""
     return shake_test("train")
 
 
 def clean() -> Iterator[Pair]:
-    """Weak shake of the test photos without noise or lamps, as an average of frames has none."""
+    """Weak shake of the test photos, without noise or lamps, as in an average of frames."""
     return shake_test(bands_px=CLEAN_BANDS_PX, shot_noise=0.0, highlight_gain=1.0)
 
 
@@ -141,7 +141,7 @@ OTHERS = {"clean": clean, "validation": validation, "train": training}
 
 
 def source(name: str) -> dict[str, str]:
-    """What a record says of the pairs of a name: that, and a SHA-256 of the photos of its split."""
+    """What a record says about the pairs `name`: this name, and a SHA-256 of the split's photos."""
     split = name if name in ("validation", "train") else "test"
     return {"test": name, "test_sha256": listing_hash(photo_paths(split))}
 

@@ -1,4 +1,4 @@
-"""The training loop: one step after the other, exactly resumable, everything in sight."""
+"""The training loop: one step after the other, exactly resumable, with everything in sight."""
 
 import copy
 import hashlib
@@ -33,8 +33,8 @@ from mimo.replay import Replayed
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of a step (from 0): a linear rise, a constant stretch, a cosine down to zero; or
-    the authors' halvings."""
+    """The learning rate at a step (counted from 0).
+    A linear rise, a constant stretch and a cosine down to zero; or the authors' halvings."""
     rise = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     fall_steps = config.decay * config.steps
     left = (config.steps - step) / fall_steps if fall_steps else 1.0
@@ -44,7 +44,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
-    """PyTorch's default initial values; the output heads at zero if the configuration says so.
+    """A network with PyTorch's default initial values; output heads at zero if `config` says so.
 
     Each layer draws from a generator of its own, seeded by its name: networks that share a layer
     start with the same values in it, whatever other parts they have.
@@ -63,8 +63,8 @@ def initial_network(config: TrainConfig, seed: int) -> MIMOUNet:
 def training_pairs(
     config: TrainConfig, seed: int, folder: Path | None, **sharing: int
 ) -> tuple[ShakePairs | FramePairs, dict[str, str], TrainConfig]:
-    """The batches of a run, what its record says of them, and its configuration with the number
-    of steps that its epochs come to."""
+    """The batches of a run, what its record says about them, and its configuration.
+    The configuration returned has the number of steps that its epochs come to."""
     how: dict[str, Any] = {
         "crop_px": config.crop_px,
         "batch_images": config.batch_images_global,
@@ -79,13 +79,13 @@ def training_pairs(
         steps = config.epochs * frames.steps_per_epoch
         config = replace(config, steps=steps, halve_steps=halve_steps)
         frames.steps = config.steps
-        FrameTest(folder, config.frames)  # that it is there is known before the first step
+        FrameTest(folder, config.frames)  # if it is missing, fail before the first step
         return frames, frames_source(folder, "train", config.frames), config
     if folder is not None:
         raise InputError("this preset trains on the photos of this book: it takes no --data")
     paths = photo_paths("train")
     photos = [read_photo(p) for p in paths]
-    # At half size they hold finer, harder detail than most hold at full size.
+    # At half size, photos hold finer, harder detail than most do at full size.
     needed_px = window_px(config.crop_px, config.blur.reach_px[1])
     photos += [halved(p) for p in photos if min(p.shape[:2]) >= 2 * needed_px]
     source = {
@@ -108,16 +108,16 @@ def train(
     command: str = "",
     progress: bool = True,
 ) -> dict:
-    """Train, and leave a record and `weights.safetensors` in `out`; until then, a state.
+    """Train, and leave a record and `weights.safetensors` in `out`, which holds a state until then.
 
-    folder: GoPro or RealBlur, or a packed copy, where the configuration trains on frames.
+    folder: GoPro or RealBlur, or a packed copy, if the configuration trains on frames.
 
-    The order of the data, the initial values and so, on one processor with one number of threads,
-    every bit of the result follow from `config` and `seed`. With `resume`, a run that stopped goes
+    `config` and `seed` determine the order of the data, the initial values and so, on one processor
+    with one number of threads, every bit of the result. With `resume`, a run that stopped goes
     on from its last saved state, or starts if there is none. Returns the record (`run.json`).
 
-    Raises InputError if `out` holds a finished run, another run's state, or an unfinished run where
-    `resume` is not asked for.
+    Raises InputError if `out` holds a finished run, another run's state, or an unfinished run while
+    `resume` is false.
     """
     started = time.monotonic()
     state_path = out / "state.pt"
@@ -127,7 +127,7 @@ def train(
     if any(p.exists() for p in states) and not resume:
         raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
 
-    # The first process evaluates while the others wait: give it time. The precision is ours to say.
+    # The first process evaluates while the others wait: give it time. We set the precision.
     waiting = InitProcessGroupKwargs(timeout=timedelta(hours=6))
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[waiting])
     if config.batch_images_global % accelerator.num_processes:
@@ -190,17 +190,17 @@ def train(
         with precision.bfloat16(device, config.bfloat16):
             restored = model(blurred.contiguous(memory_format=torch.channels_last))
         content = content_loss(restored, targets)
-        # Not computed where it has no weight: it costs time.
+        # Not computed if its weight is zero: it takes time.
         weight = config.frequency_weight
         frequency = FREQUENCY[config.frequency](restored, targets) if weight else content * 0
-        # Processes are averaged, but the last batch of an epoch may not be shared equally.
+        # Processes are averaged, but they may not share the last batch of an epoch equally.
         share = len(blurred) * accelerator.num_processes / pairs.images(state["step"])
         accelerator.backward(share * (content + weight * frequency))
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(net.parameters(), config.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():  # not PyTorch's AveragedModel, which no recording can hold
+        with torch.no_grad():  # not PyTorch's AveragedModel, which cannot be recorded
             news = 1 - config.ema_decay if state["step"] else 1.0
             torch._foreach_lerp_(list(kept.parameters()), list(net.parameters()), news)
         return torch.stack([content.detach(), frequency.detach()])
@@ -266,7 +266,7 @@ def train(
 
 
 def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -> dict:
-    """Write weights and record; the state goes, so that `out` holds a finished run."""
+    """Write weights and record, and delete the state, so that `out` holds a finished run."""
     by_step: dict[int, list[dict]] = {}
     for row in state["images"]:
         by_step.setdefault(row["step"], []).append(row)

@@ -1,4 +1,4 @@
-"""Unpack an archive from somebody else: what could do harm is refused before a byte is written."""
+"""Unpack an untrusted archive: one that could do harm is refused before a byte is written."""
 
 import gzip
 import lzma
@@ -29,7 +29,7 @@ FOREIGN = (RuntimeError, NotImplementedError)  # encrypted, or packed by an unkn
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive as `folder`, new or empty, if all its members are safe.
+    """Unpack a zip or tar archive into `folder` (new or empty) if all its members are safe.
 
     Raises InputError for an unsafe or damaged archive, or one that holds neither data set.
     """
@@ -38,7 +38,7 @@ def unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) if zipfile.is_zipfile(path) else tarfile.open(path) as pack:
             reader: Callable = pack.open if isinstance(pack, zipfile.ZipFile) else pack.extractfile
             members = _safe_members(path, pack, shutil.disk_usage(folder.parent).free)
-            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
             partial.mkdir()
             for place, member in tqdm(members.items(), "unpack", disable=None):
                 target = partial / place
@@ -51,7 +51,7 @@ def unpack(path: Path, folder: Path) -> None:
             raise InputError(f"{path}: holds neither GoPro's train and test nor RealBlur's folders")
         if not folder.is_dir():
             roots[0].rename(folder)
-        else:  # somebody may be in it, or it is another disk
+        else:  # a shell may be in it, or it may be another disk
             for child in roots[0].iterdir():
                 shutil.move(child, folder)
     except (*DAMAGE, *FOREIGN) as error:
@@ -64,7 +64,7 @@ def unpack(path: Path, folder: Path) -> None:
 def _safe_members(
     path: Path, pack: zipfile.ZipFile | tarfile.TarFile, free: int
 ) -> dict[PurePosixPath, Any]:
-    """The files in an archive by their place; InputError if one would do harm."""
+    """The files in an archive, by path; InputError if a member could do harm."""
     files: dict[PurePosixPath, Any] = {}
     total = 0
     for member in pack.infolist() if isinstance(pack, zipfile.ZipFile) else pack:

@@ -1,4 +1,4 @@
-"""Real blur from real frames: a video or a folder of frames, its motion, and averages of it."""
+"""Real blur from real frames: reading a video or a folder, measuring its motion, averaging."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +18,9 @@ Frames = UInt8[np.ndarray, "t h w 3"]
 
 
 def read_frames(path: Path, *, first: int = 0, count: int | None = None) -> Frames:
-    """Frames of a video file, or pictures of a folder in the order of their names.
+    """The frames of a video file, or the pictures in a folder in the order of their names.
 
-    Raises InputError for what can't be read to its end, a single frame, or sizes that differ.
+    Raises InputError for frames that can't all be read, fewer than two, or sizes that differ.
     """
     frames: list[np.ndarray] = []
     last = None if count is None else first + count
@@ -63,15 +63,15 @@ def _video(path: Path) -> Iterator[np.ndarray]:
                 yield frame.to_ndarray(format="rgb24")
     except av.error.FFmpegError as error:
         raise InputError(f"{path}: not a video that can be read ({error.strerror})") from None
-    if shown < promised:  # 0 where the file does not say
+    if shown < promised:  # 0 if the file does not say
         raise InputError(f"{path}: cut short: {shown} of {promised} frames")
 
 
 def motion(frames: Frames) -> Float[np.ndarray, "t 2"]:
-    """Where the picture as a whole is (y, x, in pixels) at each frame, its mean being (0, 0).
+    """The position of the picture as a whole (y, x, in pixels) in each frame; the mean is (0, 0).
 
-    By phase correlation of each frame with the next, to a twentieth of a pixel. What moves by
-    itself within the picture, and a roll of the camera, it does not see.
+    Measured by phase correlation of each frame with the next, to a twentieth of a pixel. This does
+    not see things that move within the picture, or a roll of the camera.
     """
     window = np.outer(np.hanning(frames.shape[1]), np.hanning(frames.shape[2]))
     grey = [(g - g.mean()) * window for g in frames.mean(axis=3)]
@@ -86,11 +86,11 @@ def motion(frames: Frames) -> Float[np.ndarray, "t 2"]:
 def smooth_pair(
     frames: Frames, path: Float[np.ndarray, "t 2"] | None = None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], float]:
-    """Blurred picture, sharp picture and reach in pixels, from frames in a row.
+    """Blurred picture, sharp picture and reach in pixels, from consecutive frames.
 
     path: their `motion`, if known. The sharp picture is the frame nearest to the centroid of the
     path. Raises InputError if the picture moves by more than 2.2 pixels from one frame to the
-    next: an average of such frames is a row of ghosts and no motion blur.
+    next: an average of such frames is a row of ghosts, not motion blur.
     """
     path = motion(frames) if path is None else path - path.mean(axis=0)
     gap_px = np.linalg.norm(np.diff(path, axis=0), axis=1).max()

@@ -21,8 +21,8 @@ from mimo.network import MIMOUNet
 TRAINED = Path(__file__).parent / "trained"
 Part = TypeVar("Part", bound=nn.Module)
 
-# The authors' names (a regular expression) and ours. They number scales from the smallest in some
-# places and from the largest in others; here k = 1, 2, 3 is full, half, quarter size throughout.
+# The authors' names (as regular expressions) and ours. They number scales from the smallest in some
+# places and from the largest in others; ours are k = 1, 2, 3 for full, half, quarter size.
 AUTHORS = (
     (r"feat_extract\.0\.main", "stem"),
     (r"feat_extract\.1\.main", "down.2"),
@@ -57,7 +57,7 @@ AUTHORS = (
 
 
 def our_name(authors_name: str) -> str:
-    """Our name for a tensor of the authors' checkpoints."""
+    """Our name for a tensor in the authors' checkpoints."""
     for pattern, ours in AUTHORS:
         authors_name = re.sub(rf"\b{pattern}\b", ours, authors_name, count=1)
     return authors_name
@@ -69,9 +69,9 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None) -> 
     name_or_path: the name of shipped weights (`tiny`, `small`, or `large`, which is MIMO-UNet at
     its own size), one of our `.safetensors` files, or a checkpoint of the authors
     (`MIMO-UNet.pkl`, `MIMO-UNetPlus.pkl`), which is read without running any code that it may
-    carry. Width and depth are read off the tensors; what tensors do not tell, as how a network
-    resizes, is taken to be MIMO-UNet's.
-    device: where to put it; the GPU, if there is one, by default.
+    carry. Width and depth are read off the tensors; what these do not tell, such as how a network
+    resizes, is assumed to be as in MIMO-UNet.
+    device: where to put the network; by default the GPU, if there is one.
 
     Raises InputError for a file that is missing or holds something else.
     """
@@ -91,7 +91,7 @@ def load(name_or_path: str | Path, device: str | torch.device | None = None) -> 
 def save(net: MIMOUNet, path: Path) -> None:
     """Write weights and configuration as safetensors, complete or not at all."""
     tensors = {k: v.detach().contiguous().cpu() for k, v in net.state_dict().items()}
-    # Not save_file, whose file nobody else may read (safetensors 0.8).
+    # Not save_file, whose files no other user may read (safetensors 0.8).
     with record.whole(path) as partial:
         partial.write_bytes(in_bytes(tensors, {"mimo.MIMOUNet": json.dumps(net.config)}))
 
@@ -104,10 +104,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def copy_weights(source: nn.Module, to: Part) -> Part:
-    """Give `to` the parameters of `source` one by one, in the order in which they were made.
+    """Copy the parameters of `source` into `to` one by one, in the order in which they were made.
 
-    So a part that was written anew can be compared with the one that it stands for.
-    Raises ValueError at the first of another shape, or if one has more than the other.
+    This allows a rewritten part to be compared with the one that it replaces. Raises ValueError at
+    the first parameter whose shape differs, or if one module has more of them than the other.
     """
     for i, (given, taken) in enumerate(zip_longest(source.parameters(), to.parameters()), start=1):
         want, have = (None if p is None else tuple(p.shape) for p in (given, taken))

@@ -1,4 +1,4 @@
-"""Sliders for the book that need no kernel: all that they do, they do in the browser."""
+"""Widgets for the book that need no kernel: all they do, they do in the browser."""
 
 import copy
 import io
@@ -16,8 +16,8 @@ from mimo.network import MIMOUNet
 
 
 def encode(image: np.ndarray) -> bytes:
-    """An image h x w x 3, bytes or float in [0, 1], as WebP: about a seventh of a PNG, and hardly
-    to be told from it."""
+    """An image h x w x 3, bytes or float in [0, 1], as WebP.
+    It is about a seventh the size of a PNG, and hard to tell from one."""
     if image.dtype != np.uint8:
         image = (image.clip(0, 1) * 255).round().astype(np.uint8)
     buffer = io.BytesIO()
@@ -26,10 +26,10 @@ def encode(image: np.ndarray) -> bytes:
 
 
 class Compare(anywidget.AnyWidget):
-    """Pictures of the same scene under one slider; arrow keys move it, and so does the picture.
+    """Pictures of the same scene under one slider, which the arrow keys move too.
 
-    Two pictures lie under a movable edge (`wipe`), several follow one another (`steps`). `alt` says
-    what is to be seen, `labels` what each picture is.
+    Two pictures are divided by an edge that can also be dragged (`wipe`); more follow one another
+    (`steps`). `alt` describes what can be seen; `labels` say what each picture is.
     """
 
     _esm = Path(__file__).with_name("compare.js")
@@ -43,7 +43,7 @@ class Compare(anywidget.AnyWidget):
     def __init__(
         self, images: Sequence[np.ndarray], labels: Sequence[str], alt: str, *, start: int = 0
     ):
-        """`start`: the picture shown first, where there are more than two."""
+        """`start`: the picture shown first, if there are more than two."""
         if len(images) != len(labels) or len(images) < 2:
             raise ValueError(f"{len(images)} images and {len(labels)} labels: at least 2 of each")
         wipe = len(images) == 2
@@ -61,14 +61,14 @@ STYLE = Path(__file__).with_name("compare.css").read_text()
 
 
 def levels(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """A tensor as whole numbers from -127 to 127, and the step of each row of its first axis."""
+    """A tensor as whole numbers from -127 to 127, and the step for each row of its first axis."""
     rows = tensor.detach().float().cpu().flatten(1) if tensor.dim() > 1 else tensor[:, None]
     step = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
     return (rows / step[:, None]).round().to(torch.int8), step
 
 
 def rounded(net: MIMOUNet) -> MIMOUNet:
-    """A copy of a network with weights of 8 bits, as they are sent to a browser."""
+    """A copy of a network with its weights rounded to 8 bits, as they are sent to a browser."""
     copied = copy.deepcopy(net)
     with torch.no_grad():
         for parameter in copied.parameters():
@@ -93,7 +93,7 @@ class Restore(anywidget.AnyWidget):
     sample = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, nets: Mapping[str, MIMOUNet], sample: np.ndarray):
-        """nets: by what the reader is to choose from; the first is chosen until then.
+        """nets: by the names from which the reader chooses; the first is chosen at the start.
         sample: h x w x 3, bytes or float in [0, 1], for readers who have no photo at hand."""
         networks: list[dict] = []
         steps, numbers = [], []

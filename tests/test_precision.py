@@ -52,3 +52,11 @@ def test_it_is_autocast_where_the_processor_multiplies_in_it(monkeypatch):
         assert (layer(x) == pytorchs).double().mean() > 0.99
     with precision.bfloat16("cpu", enabled=False):
         assert torch.equal(layer(x), layer(x).float()) and not torch.equal(layer(x), pytorchs)
+
+
+def test_a_gpu_that_does_not_multiply_in_it_stays_with_float32(monkeypatch):
+    monkeypatch.setattr(precision, "multiplies_in_bfloat16", lambda device: False)
+    x, layer = torch.randn(1, 16, 8, 8), LAYERS["convolution"]()
+    with precision.bfloat16("cuda"):
+        ours = layer(x)
+    assert torch.equal(ours, layer(x)) and ours.dtype == torch.float32
