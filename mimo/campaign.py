@@ -82,7 +82,7 @@ def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
             record.write_json(final / done.name, record.read_json(done))  # now it is finished
             shutil.rmtree(out)
     except Timeout:
-        raise InputError(f"{campaign} {row} seed {seed}: is being run already") from None
+        raise InputError(f"{campaign} {row} seed {seed}: is already being run") from None
     return time.monotonic() - started
 
 
@@ -172,7 +172,7 @@ def check(campaign: str, *, data: Path | None = None) -> str:
     config = CAMPAIGNS[campaign][pair[0]].config
     recorded = record.read_json(old / "run.json")
     if not _of_config(recorded, config):
-        raise InputError(f"{old}: was run with another configuration than the row has now")
+        raise InputError(f"{old}: was run with a configuration that is no longer the row's")
     torch.set_num_threads(recorded["hardware"]["threads"])
     with tempfile.TemporaryDirectory() as scratch:
         again = train(config, Path(scratch) / "run", folder=data, seed=pair[1])
@@ -185,6 +185,6 @@ def check(campaign: str, *, data: Path | None = None) -> str:
     same = all(again[k] == recorded[k] for k in ("budgets", "weights_sha256"))
     same = same and tables == {t: (old / t).read_text() for t in TABLES}
     if not (same if here else alike and difference <= 0.1):
-        other = "" if alike else "its losses are others, and it ends "
+        other = "" if alike else "its losses differ, and it ends "
         raise InputError(f"{name}: not what was recorded; {other}{difference:.4f} dB apart")
     return f"{name}: " + ("the same to the last bit" if same else f"{difference:.4f} dB apart")

@@ -142,9 +142,9 @@ class Evaluate:
         pairs: Iterable[Pair]
         if isinstance(self.data, Path):
             if not self.data.is_dir():
-                raise InputError(f"{self.data}: neither a test set (--help has them) nor a folder")
+                raise InputError(f"{self.data}: neither a test set (see --help) nor a folder")
             if self.model in ("wiener", "richardson-lucy"):
-                raise InputError(f"{self.model} is told the kernel, which nobody knows of GoPro")
+                raise InputError(f"{self.model} needs the kernel, which is unknown for GoPro")
             source = packing.source(self.data, "test", self.frames)
             pairs = packing.FrameTest(self.data, self.frames)
         else:

@@ -142,7 +142,7 @@ def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]
     """RealBlur: the pairs that the list file names, and no others; a line is "sharp blurred"."""
     listing = root / REALBLUR_LISTS[blur].format(part)
     if not listing.is_file():
-        return _unknown(root, f"the list {listing.name} of RealBlur; {LISTS_AT} has its lists")
+        return _unknown(root, f"the list {listing.name} of RealBlur; its lists are in {LISTS_AT}")
     pairs, problems = [], []
     for line in filter(str.strip, listing.read_text(errors="replace").splitlines()):
         paths = [root / word for word in line.split()]
@@ -167,7 +167,7 @@ def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
     blurs = [b for b, name in REALBLUR_LISTS.items() if list(root.glob(name.format("*")))]
     if not blurs and not (root / "train").is_dir() and not (root / "test").is_dir():
         expected = "GoPro's train and test, or RealBlur's RealBlur_J_train_list.txt and so on"
-        _, problems = _unknown(root, f"{expected} ({LISTS_AT} has its lists)")
+        _, problems = _unknown(root, f"{expected} (its lists are in {LISTS_AT})")
         return problems, f"{root}: no data set"
     problems, counts, files = [], [], set()
     for blur in blurs or ["blur", "blur_gamma"]:
@@ -198,7 +198,7 @@ def _against_gopro(folder: Path, blur: str, pairs: list[PairPath]) -> list[str]:
         there = {p.stem for p in folder.glob(f"{name}/*/{FRAME}")}
         frames = [f"{n:06d}" for n in range(first, first + count)]
         if not there:
-            problems.append(f"{folder / name}: missing, all {count} frames of it")
+            problems.append(f"{folder / name}: missing, with all its {count} frames")
         elif lacking := [n for n in frames if n not in there]:
             some = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
             problems.append(f"{folder / name}: lacks {some} ({len(lacking)} in all)")

@@ -29,7 +29,7 @@ class Source:
     size: str
     url: str | None
     sha256: str | None
-    licence: str = "CC BY 4.0, by the page of the data set"
+    licence: str = "CC BY 4.0, according to the data set's page"
 
 
 SOURCES = {
@@ -69,7 +69,7 @@ def fetch(
     source = SOURCES[dataset]
     url, expected = url or source.url, sha256 or source.sha256
     if archive is None and not re.match("https?://", url or ""):
-        lacking = f"{url} is no address" if url else f"no direct address of {dataset} is known"
+        lacking = f"{url} is not an address" if url else f"no direct address for {dataset} is known"
         raise InputError(
             f"{lacking}: download it in a browser from {source.page} and give --archive FILE, or"
             " an address with --url"
@@ -119,22 +119,22 @@ def download(url: str, path: Path, page: str) -> None:
                 raise InputError(f"{url}: {error.code} {error.reason}; {hint}") from None
             reason = f"{error.code} {error.reason}"
         except ValueError as error:
-            raise InputError(f"{url}: no address ({error})") from None
+            raise InputError(f"{url}: not an address ({error})") from None
         except (urllib.error.URLError, http.client.HTTPException, *DROPPED) as error:
             reason = getattr(error, "reason", error)
     have = path.stat().st_size if path.exists() else 0
-    raise InputError(f"{url}: {reason}; {have:,} bytes are kept, the same command goes on there")
+    raise InputError(f"{url}: {reason}; {have:,} bytes are kept; the same command resumes there")
 
 
 def _receive(answer: http.client.HTTPResponse, path: Path, have: int) -> int | None:
     """Write a response to `path`, after its `have` bytes or over them; returns the full size."""
     if answer.headers.get_content_type() == "text/html":
-        raise InputError(f"{answer.url}: a web page, no archive; use a browser, then --archive")
+        raise InputError(f"{answer.url}: a web page, not an archive; use a browser, then --archive")
     length = answer.headers.get("Content-Length")
     if answer.status == 206:
         span = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
         if span is None or int(span[1]) != have:
-            raise InputError(f"{answer.url}: sent another part than asked for; remove {path}")
+            raise InputError(f"{answer.url}: sent a part that was not asked for; remove {path}")
     elif have:
         print("the server can't resume: from the beginning again")
         have = 0

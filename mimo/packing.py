@@ -33,7 +33,7 @@ def pack(root: Path, split: str, out: Path, blur: str = "blur") -> dict:
         _listed(out, split, blur)
         return record.read_json(out / "index.json")
     if out.exists():
-        raise InputError(f"{out}: is there already; remove it or name another folder")
+        raise InputError(f"{out}: already exists; remove it or name another folder")
     pairs = find_pairs(root, split, blur)
     by_size: dict[tuple[int, int], list[int]] = {}
     for i, pair in enumerate(pairs):

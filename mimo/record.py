@@ -70,7 +70,7 @@ def write_state(path: Path, state: dict) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         partial.unlink(missing_ok=True)
         raise InputError(
-            f"{path}: can't be saved ({error}); make room, then go on with --resume"
+            f"{path}: can't be saved ({error}); free some space, then continue with --resume"
         ) from None
 
 

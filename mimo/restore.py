@@ -233,7 +233,7 @@ def restore_files(
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{output}: can't be made a folder ({error.strerror})") from None
+            raise InputError(f"{output}: can't be created as a folder ({error.strerror})") from None
 
     problems = []
     for old, new in tqdm(list(zip(inputs, outputs, strict=True)), disable=len(inputs) == 1):

@@ -140,7 +140,7 @@ def train(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: can't be made a folder ({error.strerror})") from None
+        raise InputError(f"{out}: can't be created as a folder ({error.strerror})") from None
 
     device = accelerator.device.type
     on_gpu = device == "cuda"

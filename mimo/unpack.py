@@ -77,7 +77,7 @@ def _safe_members(
         elif kind == "other":
             problem = "is a link or a device"
         elif place in files:
-            problem = "is there twice"
+            problem = "occurs twice"
         elif size > LARGEST_FILE:
             problem = f"would be {size:,} bytes, more than any picture"
         elif total > min(free, LARGEST_SUM):

@@ -205,7 +205,7 @@ def test_a_missing_frame_a_missing_sequence_and_a_wrong_size_are_named(gopro, sm
     problems, summary = check(gopro)
     assert problems == [
         f"{gopro}/train/Z_09: not a sequence of GoPro's train",
-        f"{gopro}/train/A_01: missing, all 3 frames of it",
+        f"{gopro}/train/A_01: missing, with all its 3 frames",
         f"{gopro}/train/B_02: lacks 000048, 000050 (2 in all)",
         f"{gopro}/train: 5 sound pairs with blur, not 7",
         f"{gopro}/test/C_03/sharp/000047.png: 32 x 48, expected 48 x 32",
@@ -333,7 +333,7 @@ def test_what_cannot_be_packed_or_read_is_refused_and_leaves_nothing(both, tmp_p
     assert pack(gopro, "train", packed)["split"] == "train"  # what is there is not made again
     with pytest.raises(InputError, match="holds train with blur, not train with blur_gamma"):
         pack(gopro, "train", packed, "blur_gamma")
-    with pytest.raises(InputError, match="gopro: is there already"):
+    with pytest.raises(InputError, match="gopro: already exists"):
         pack(gopro, "train", gopro)
     path = gopro / "train/A_01/blur/000048.png"
     path.write_bytes(path.read_bytes()[:2000])

@@ -132,7 +132,7 @@ def test_a_lost_connection_is_taken_up_where_it_was_lost(get, server, tmp_path):
 def test_a_download_that_was_given_up_is_taken_up_by_the_next_run(get, server, tmp_path):
     server.drops = [1000] * fetch.ATTEMPTS
     status, _, err = get()
-    assert status == 2 and "5,000 bytes are kept, the same command goes on there" in err
+    assert status == 2 and "5,000 bytes are kept; the same command resumes there" in err
     assert err.count("\n") == 1 and names(tmp_path / "new") == ["gopro.gopro.part"]
     assert get()[0] == 0
     assert server.ranges[fetch.ATTEMPTS :] == ["bytes=5000-"]
@@ -185,7 +185,7 @@ def test_a_status_of_the_server_is_said_with_the_page_to_visit(get, server, tmp_
 def test_a_web_page_is_not_taken_for_an_archive(get, server, tmp_path):
     server.kind = "text/html; charset=utf-8"
     status, _, err = get()
-    assert status == 2 and "a web page, no archive" in err and names(tmp_path / "new") == []
+    assert status == 2 and "a web page, not an archive" in err and names(tmp_path / "new") == []
 
 
 def test_a_part_longer_than_the_file_is_not_gone_on_with(get, server, tmp_path):
@@ -208,7 +208,7 @@ def test_an_address_that_leads_nowhere_is_said(get, tmp_path, url):
 def test_without_an_address_the_page_is_named(tmp_path, capsys):
     assert main(["fetch", "realblur", f"{tmp_path}/new", "--yes"]) == 2
     err = capsys.readouterr().err
-    assert "no direct address of realblur is known" in err and "github.com/rimchang" in err
+    assert "no direct address for realblur is known" in err and "github.com/rimchang" in err
 
 
 def test_nothing_starts_without_consent(get, server, tmp_path, monkeypatch):
