@@ -137,7 +137,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_last_state_stays(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match="No space left on device.*make room.*--resume"):
+    with pytest.raises(InputError, match="No space left on device.*free some space.*--resume"):
         train.train(CONFIG, tmp_path / "cut", resume=True, progress=False)
     assert (tmp_path / "cut" / "state.pt").read_bytes() == before
     assert not (tmp_path / "cut" / "state.partial").exists()
