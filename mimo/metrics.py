@@ -107,6 +107,7 @@ def clustered_mean(values: Sequence[float | int], clusters: Sequence[Hashable]) 
         groups.setdefault(cluster, []).append(value)
     means = np.array([np.mean(g) for g in groups.values()])
     n = len(means)
-    half = stats.t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
+    with np.errstate(invalid="ignore"):  # an infinite value: the interval is not a number
+        half = stats.t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(n) if n > 1 else np.inf
     middle = float(means.mean())
     return Mean(middle, middle - float(half), middle + float(half), n)

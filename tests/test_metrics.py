@@ -144,6 +144,7 @@ def test_a_summary_gives_the_gain_by_strength_of_the_blur():
     assert by_band == {"0-4": 3, "16-30": 1}
 
 
+@pytest.mark.filterwarnings("error")
 def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
     base = {"strength_px": 5.0, "blurred_psnr_db": 20.0, "blurred_ssim": 0.5, "ssim": 0.6}
     shake = [base | {"kind": "shake", "scene": s, "psnr_db": 21.0 + s} for s in range(6)]
