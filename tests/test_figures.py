@@ -221,3 +221,10 @@ def test_a_map_has_each_part_of_the_network_and_the_named_ones_in_colour():
     assert boxes("scm").count("0.3") == 2 and boxes("scm.2", "B.1").count("0.3") == 2
     with pytest.raises(ValueError, match="no part of the network: attention"):
         network_map("attention", "fam")
+
+
+def test_the_readme_shows_what_is_added_to_a_unet():
+    small = [f"{part}.{k}" for part in ("B", "head", "S") for k in (2, 3)]
+    drawn = DATA.parent / "book" / "network.svg"
+    assert drawn.read_text() == network_map("scm", "fam", "aff", *small).data + "\n"
+    assert "(book/network.svg)" in (DATA.parent / "README.md").read_text()
