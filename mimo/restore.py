@@ -142,6 +142,9 @@ def read_image(path: Path) -> PILImage.Image:
                 if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # MPO has previews
                     raise InputError(f"{path}: holds several pictures; make a file of each")
                 file.load()
+                file.getexif()  # read the orientation, and don't write the other tags anew
+                for key in ("exif", "Raw profile type exif"):
+                    file.info.pop(key, None)
                 image = ImageOps.exif_transpose(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -149,7 +152,9 @@ def read_image(path: Path) -> PILImage.Image:
         raise InputError(f"{path}: not an image that can be read") from None
     except (PILImage.DecompressionBombWarning, PILImage.DecompressionBombError) as error:
         raise InputError(f"{path}: too many pixels ({error})") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # Pillow lets through whatever its decoders meet
         raise InputError(f"{path}: damaged or cut short ({error})") from None
     seen_through = "transparency" in image.info  # one colour means transparent
     if image.mode in ("RGBA", "I;16") or (image.mode in ("L", "RGB") and not seen_through):

@@ -1,5 +1,6 @@
 """Restoring: any size, exact tiles, the rotation ensemble, any image file."""
 
+import struct
 import sys
 
 import numpy as np
@@ -168,6 +169,25 @@ def test_a_photo_held_sideways_is_turned_upright(tmp_path):
     exif[0x0112] = 6
     PILImage.new("RGB", (8, 4)).save(tmp_path / "side.jpg", exif=exif)
     assert read_image(tmp_path / "side.jpg").size == (4, 8)
+
+
+@pytest.mark.parametrize("name", ["side.jpg", "side.png", "side.webp"])
+def test_a_tag_of_an_odd_type_does_not_keep_a_photo_from_being_turned(tmp_path, name):
+    tags = struct.pack("<HHIHxx HHI4s", 274, 3, 1, 6, 320, 2, 4, b"odd")  # 320 holds numbers
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
+    PILImage.new("RGB", (8, 4)).save(tmp_path / name, exif=exif)
+    assert read_image(tmp_path / name).size == (4, 8)
+
+
+def test_a_photo_damaged_in_an_odd_way_does_not_stop_the_others(tmp_path):
+    for name in ("a.tif", "b.tif"):
+        MODES["rgb.png"].save(tmp_path / name)
+    place = struct.pack("<HH", 273, 4)  # where the pixels are: a number, and now a text
+    damaged = (tmp_path / "a.tif").read_bytes().replace(place, struct.pack("<HH", 273, 2))
+    (tmp_path / "a.tif").write_bytes(damaged)
+    problems = restore_files(tmp_path, tmp_path / "out", NET)
+    assert len(problems) == 1 and "a.tif: damaged or cut short" in problems[0]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.tif"]
 
 
 def test_the_colour_profile_is_kept(tmp_path):
