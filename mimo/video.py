@@ -52,19 +52,23 @@ def _video(path: Path) -> Iterator[np.ndarray]:
         import av
     except ImportError:
         raise InputError('reading video needs PyAV: pip install "mimo-unet-book[video]"') from None
-    shown = 0
+    found = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
-            promised = container.streams.video[0].frames
-            for frame in container.decode(video=0):
-                shown += 1
-                yield frame.to_ndarray(format="rgb24")
+            stream = container.streams.video[0]
+            promised = stream.frames  # 0 if the file does not say
+            if container.format.name.startswith("mov"):  # less what its edit list leaves out
+                promised = len(getattr(stream, "index_entries", ())) or promised
+            for packet in container.demux(video=0):
+                found += packet.size > 0  # some hold no picture that is shown
+                for frame in packet.decode():
+                    yield frame.to_ndarray(format="rgb24")
     except av.error.FFmpegError as error:
         raise InputError(f"{path}: not a video that can be read ({error.strerror})") from None
-    if shown < promised:  # 0 if the file does not say
-        raise InputError(f"{path}: cut short: {shown} of {promised} frames")
+    if found < promised:
+        raise InputError(f"{path}: cut short: {found} of {promised} frames")
 
 
 def motion(frames: Frames) -> Float[np.ndarray, "t 2"]:

@@ -77,6 +77,38 @@ def test_a_video_and_a_folder_give_the_same_kind_of_frames(tmp_path):
     assert abs(read.astype(int) - frames[2:5]).mean() < 6  # it is a lossy format
 
 
+def trimmed(source, target, first, last):
+    """Cut frames out without encoding them anew, as `ffmpeg -ss -to -c copy` does."""
+    import av
+
+    how = {"avoid_negative_ts": "disabled", "use_editlist": "1", "movflags": "faststart"}
+    with av.open(str(source)) as old, av.open(str(target), "w", options=how) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        frame = int(1 / 25 / old.streams.video[0].time_base)
+        for packet in old.demux(video=0):
+            if packet.size and packet.pts < last * frame:
+                packet.pts, packet.dts = packet.pts - first * frame, packet.dts - first * frame
+                packet.stream = stream
+                new.mux(packet)
+
+
+def test_a_trimmed_video_has_the_frames_that_it_shows(tmp_path):
+    frames = moving(1.0, count=12)
+    write_video(tmp_path / "v.mp4", frames)
+    trimmed(tmp_path / "v.mp4", tmp_path / "t.mp4", 3, 9)  # 3 frames are kept, but not shown
+    read = video.read_frames(tmp_path / "t.mp4")
+    assert len(read) == 6 and abs(read.astype(int) - frames[3:9]).mean() < 6
+    whole = (tmp_path / "t.mp4").read_bytes()
+    place = whole.index(b"elst") + 12  # of the length that is shown, in milliseconds
+    length = int.from_bytes(whole[place : place + 4], "big") // 2
+    whole = whole[:place] + length.to_bytes(4, "big") + whole[place + 4 :]
+    (tmp_path / "e.mp4").write_bytes(whole)  # as a phone trims: the end is not shown either
+    assert len(video.read_frames(tmp_path / "e.mp4")) == 3
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(InputError, match="cut.mp4: cut short"):
+        video.read_frames(tmp_path / "cut.mp4")
+
+
 def mistakes(folder):
     frames = moving(1.0)
     write_video(folder / "v.mp4", frames)
