@@ -1,14 +1,15 @@
 """Restore a test set: a row for each image, then the mean gain with its interval."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from mimo import record
+from mimo.config import InputError
 from mimo.data import BANDS_PX, Pair
-from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, ssim
+from mimo.metrics import PROTOCOLS, WINDOW_PX, Mean, clustered_mean, psnr_db, ssim
 from mimo.network import MIMOUNet
 from mimo.restore import restore
 
@@ -35,8 +36,12 @@ def evaluate(
     rows: list[Future[dict]] = []
     with ThreadPoolExecutor() as pool:  # one is judged while the next is restored
         for pair in pairs:
+            h, w = pair.sharp.shape[:2]
+            if min(h, w) < WINDOW_PX:
+                raise InputError(f"{pair.name}: {w} x {h}; SSIM needs {WINDOW_PX} pixels each way")
             rows.append(pool.submit(_row, pair, restored(pair), protocol))
-            wait(rows[:-AHEAD])
+            if len(rows) > AHEAD:
+                rows[-AHEAD - 1].result()  # its error, if any, ends this now
     return [row.result() for row in rows]
 
 
@@ -96,8 +101,8 @@ def _kind(rows: list[dict]) -> dict:
     return result
 
 
-def _db(value: float | None, spec: str) -> str:
-    return "infinite" if value is None else format(value, spec)
+def _db(value: float | None, spec: str, infinite: str = "infinite") -> str:
+    return infinite if value is None else format(value, spec)
 
 
 def report(result: dict) -> list[str]:
@@ -105,15 +110,20 @@ def report(result: dict) -> list[str]:
     lines = []
     for kind, found in result["kinds"].items():
         gain = _db(found["gain_db"]["mean"], "+.2f")
+        same = found["blurred_psnr_db"]["mean"] is None  # there, no restoring gains anything
         if "scenes" in found:
-            each = ", ".join(f"{s} {_db(db, '+.2f')}" for s, db in found["scenes"].items())
+            word = "not finite" if same else "infinite"
+            each = ", ".join(f"{s} {_db(db, '+.2f', word)}" for s, db in found["scenes"].items())
             behind = f"{found['images']} pairs; by scene: {each}"
         else:
             if found["gain_db"]["mean"] is not None:
                 gain = str(Mean(**found["gain_db"]))
             behind = f"{found['images']} pairs, {found['gain_db']['clusters']} scenes"
         psnr = f"{_db(found['psnr_db']['mean'], '.2f')} dB"
-        lines.append(f"{kind}: {psnr}, {gain} dB over the blurred photo ({behind})")
+        gain = f"{gain} dB over the blurred photo"
+        if same:
+            gain = "gain not finite, as a blurred photo equals its sharp one"
+        lines.append(f"{kind}: {psnr}, {gain} ({behind})")
     return lines
 
 

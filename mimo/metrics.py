@@ -10,6 +10,7 @@ from scipy import stats
 from skimage.metrics import structural_similarity
 
 Picture = Float[np.ndarray, "h w 3"]
+WINDOW_PX = 11  # of the Gaussian in SSIM: smaller images have none
 LUMA = np.array([[0.299], [0.587], [0.114]])  # weights of red, green and blue in ITU-R BT.601
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mimo.config import InputError
 from mimo.data import DATA, Pair
 from mimo.evaluate import evaluate, report, summary
 from mimo.metrics import PROTOCOLS, Mean, clustered_mean, psnr_db, rounded, ssim
@@ -106,6 +107,27 @@ def test_few_restored_photos_wait_to_be_judged(monkeypatch):
     assert 1 < max(most) <= 4
 
 
+def test_an_error_in_judging_ends_the_evaluation_soon(monkeypatch):
+    grey = np.full((16, 16, 3), 127, np.uint8)
+    pairs = [Pair(str(i), "a", "shake", 1.0, grey, grey, np.ones((1, 1))) for i in range(60)]
+    monkeypatch.setattr("mimo.evaluate.AHEAD", 3)
+    monkeypatch.setattr("mimo.evaluate._row", lambda *_: [][0])
+    restored = []
+    with pytest.raises(IndexError):
+        evaluate(lambda pair: restored.append(pair) or GREY, pairs)
+    assert len(restored) == 4
+
+
+def test_a_pair_too_small_for_ssim_is_refused_in_one_line():
+    for sides in ((10, 16), (16, 10), (11, 11)):
+        grey = np.full((*sides, 3), 127, np.uint8)
+        pairs = [Pair("s/000001", "s", "blur", 1.0, grey, grey, np.ones((1, 1)))]
+        if min(sides) < 11:
+            with pytest.raises(InputError, match="s/000001: .* SSIM needs 11 pixels each way"):
+                evaluate(lambda pair: pair.sharp / 255, pairs)
+    assert evaluate(lambda pair: pair.sharp / 255, pairs)[0]["ssim"] == 1
+
+
 def test_images_of_one_scene_count_once():
     mean = clustered_mean([1, 1, 1, 1, 3], list("aaaab"))
     assert (mean.mean, mean.clusters) == (2, 2)
@@ -161,8 +183,12 @@ def test_kinds_stand_by_themselves_and_few_scenes_have_no_interval():
     shake[0] |= {"blurred_psnr_db": np.inf}  # a pair whose photos are the same
     frames[0] |= {"blurred_psnr_db": np.inf}
     first, second = report(summary(shake + frames))
-    assert first.startswith("shake: 23.50 dB, infinite dB over the blurred")
-    assert second.endswith("infinite dB over the blurred photo (2 pairs; by scene: dog infinite)")
+    why = "gain not finite, as a blurred photo equals its sharp one"
+    assert first == f"shake: 23.50 dB, {why} (6 pairs, 6 scenes)"
+    assert second == f"frames: 40.50 dB, {why} (2 pairs; by scene: dog not finite)"
+    exact = [base | {"kind": "frames", "scene": "dog", "psnr_db": np.inf}]
+    found = "infinite dB, infinite dB over the blurred photo (1 pairs; by scene: dog infinite)"
+    assert report(summary(exact)) == [f"frames: {found}"]
 
 
 # A record of times has no photos, and so no result.
