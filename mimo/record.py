@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,20 +22,23 @@ from mimo.config import InputError
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A file to write that becomes `path`, complete or not at all. InputError if that fails."""
-    partial = path.with_name(f".{path.name}.partial{path.suffix}")
+    partial = path.with_name(f".{os.getpid()}.partial{path.suffix}")  # short: a name may be long
     try:
         yield partial
         partial.replace(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be written ({error})") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it would hide what went wrong
+            partial.unlink()
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write JSON, complete or not at all. InputError if `path` can't be written."""
+    """Write JSON, complete or not at all. InputError if `path` can't be written.
+    JSON has no infinity and no NaN: these become null."""
+    finite = json.loads(json.dumps(content), parse_constant=lambda _: None)
     with whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.write_text(json.dumps(finite, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict:
@@ -68,7 +71,8 @@ def write_state(path: Path, state: dict) -> None:
             path.replace(previous)
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise InputError(
             f"{path}: can't be saved ({error}); free some space, then continue with --resume"
         ) from None

@@ -1,6 +1,7 @@
 """The command line as a newcomer types it: a mistake gets one line and exit status 2."""
 
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 import torch
 from PIL import Image as PILImage
 
+from mimo import record
 from mimo.__main__ import main
+from mimo.config import InputError
+from mimo.data import DATA
 from mimo.options import as_typed
 from mimo.weights import load
 
@@ -86,7 +90,7 @@ MISTAKES = [
     ("convert {f}/photo.png {f}/none/a.safetensors", "not a file in a folder"),
     ("convert {f}/photo.png {f}/a.safetensors", "photo.png: not a checkpoint"),
     ("restore {f}/%s.png -o {f}/x.png" % ("n" * 300), "File name too long"),
-    ("restore {f}/photo.png -o {f}/%s.png" % ("n" * 245), "File name too long"),
+    ("restore {f}/photo.png -o {f}/%s.png" % ("n" * 252), "File name too long"),
     ("evaluate tiny --protocol matlab", "invalid choice"),
     ("ablate nothing", "invalid choice"),
     ("ablate recipe --workers 0", "--workers is at least 1"),
@@ -115,6 +119,38 @@ def test_a_checkpoint_is_converted(folder, capsys):
     assert main(["restore", f"{folder}/photo.png", "-o", f"{folder}/b.png", *model]) == 0
     assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
     assert main(words) == 2 and "not a new file" in capsys.readouterr().err
+
+
+def test_a_name_may_be_as_long_as_the_disk_allows(folder):
+    long = folder / f"{'n' * 251}.png"
+    assert main(["restore", f"{folder}/photo.png", "-o", f"{long}"]) == 0 and long.is_file()
+
+
+def test_what_can_not_be_written_is_told_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/a.json: can't be written \(.*Not a directory"):
+        record.write_json(tmp_path / "file" / "a.json", {})
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(InputError, match="a.json: can't be written"):
+        record.write_json(tmp_path / "a.json", {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "file"]
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path):
+    content = {"a": [1.0, math.nan, {"b": -math.inf}], "c": (0.1, 1e-12, -0.0, 10**20, "Infinity")}
+    record.write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": [1.0, None, {"b": None}],
+        "c": [0.1, 1e-12, -0.0, 10**20, "Infinity"],
+    }
+
+
+def test_records_are_written_again_to_the_same_bytes(tmp_path):
+    runs = sorted((DATA / "runs").glob("components/*/run.json"))
+    for path in [*runs, *sorted((DATA / "runs" / "baselines").glob("*.json"))]:
+        record.write_json(tmp_path / "again.json", record.read_json(path))
+        assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
 
 
 def test_a_command_with_spaces_is_recorded_as_it_can_be_typed(monkeypatch):

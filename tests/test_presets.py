@@ -50,7 +50,7 @@ def test_a_network_is_evaluated_on_a_folder(gopro, tmp_path, capsys):
     words = ["evaluate", "tiny", str(gopro), "--json", str(tmp_path / "a.json")]
     assert main(words) == 0
     assert "blur: " in capsys.readouterr().out
-    content = json.loads((tmp_path / "a.json").read_text())
+    content = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
     assert content["data"] == packing.source(gopro, "test", "blur")
     assert [r["name"].split("/")[0] for r in content["images"]] == ["C_03", "C_03"]
     packing.pack(gopro, "test", tmp_path / "packed" / "test")
