@@ -13,10 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 import mimo
 from mimo import precision
 from mimo.config import InputError
+
+STATES = ("state.pt", "state.previous.pt", "state.partial")  # of a run; one cut short comes last
+RESULTS = ("metrics.csv", "images.csv", "weights.safetensors")  # beside run.json
 
 
 @contextmanager
@@ -60,6 +64,37 @@ def read_rows(path: Path) -> list[dict]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v if k in names else float(v) for k, v in row.items()} for row in rows]
+
+
+def check_folder(out: Path, resume: bool) -> None:
+    """Raise InputError if a run may not write to `out`, because of what lies there."""
+    if (out / "run.json").exists():
+        raise InputError(f"{out}: holds a finished run; choose another --out or remove it")
+    begun = any((out / name).exists() for name in STATES[:2])
+    if begun and not resume:
+        raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
+    for name in RESULTS:
+        if (out / name).exists() and not begun:  # else it is of this run, killed as it ended
+            raise InputError(
+                f"{out}: holds {name}, which a run would overwrite; choose another --out"
+            )
+
+
+@contextmanager
+def held(out: Path, resume: bool) -> Iterator[None]:
+    """Keep other processes from training into `out` meanwhile, and check it again.
+    InputError if another process holds it."""
+    lock = out / ".lock"
+    try:
+        with FileLock(lock, blocking=False):
+            try:
+                check_folder(out, resume)  # another process may have finished it since
+                yield
+            finally:
+                with suppress(OSError):
+                    lock.unlink()
+    except Timeout:
+        raise InputError(f"{out}: another process trains into this folder") from None
 
 
 def write_state(path: Path, state: dict) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -116,16 +117,12 @@ def train(
     with one number of threads, every bit of the result. With `resume`, a run that stopped goes
     on from its last saved state, or starts if there is none. Returns the record (`run.json`).
 
-    Raises InputError if `out` holds a finished run, another run's state, or an unfinished run while
-    `resume` is false.
+    Raises InputError if `out` holds a finished run, another run's state, an unfinished run while
+    `resume` is false, or other files by the names of the results.
     """
     started = time.monotonic()
     state_path = out / "state.pt"
-    if (out / "run.json").exists():
-        raise InputError(f"{out}: holds a finished run; choose another --out or remove it")
-    states = [state_path, state_path.with_suffix(".previous.pt")]
-    if any(p.exists() for p in states) and not resume:
-        raise InputError(f"{out}: holds an unfinished run; add --resume, or choose another --out")
+    record.check_folder(out, resume)
 
     # The first process evaluates while the others wait: give it time. We set the precision.
     waiting = InitProcessGroupKwargs(timeout=timedelta(hours=6))
@@ -224,45 +221,48 @@ def train(
     )
     saved_at = time.monotonic()
     model.train()
-    for batch in bar:
-        # Dropout too follows from seed, step and process: a resumed run drops the same channels.
-        torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {sharing['rank']}".encode()))
-        rate = learning_rate(state["step"], config)
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"].fill_(rate) if on_gpu else rate
-        losses = take_step(*(b.to(accelerator.device, non_blocking=True) for b in batch))
-        state["images_seen"] += pairs.images(state["step"])
-        state["step"] += 1
+    with record.held(out, resume) if accelerator.is_main_process else nullcontext():
+        for batch in bar:
+            # Dropout too follows from seed, step and process: resumed, it drops the same channels.
+            torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {sharing['rank']}".encode()))
+            rate = learning_rate(state["step"], config)
+            for group in optimizer.param_groups:
+                group["lr"] = group["lr"].fill_(rate) if on_gpu else rate
+            losses = take_step(*(b.to(accelerator.device, non_blocking=True) for b in batch))
+            state["images_seen"] += pairs.images(state["step"])
+            state["step"] += 1
 
-        step = state["step"]
-        if step % config.log_steps == 0 or step == config.steps:
-            losses = accelerator.reduce(losses, "mean")  # type: ignore[assignment]
-            row = {
-                "step": step,
-                "content": round(losses[0].item(), 6),
-                "frequency": round(losses[1].item(), 6),
-                "lr": round(float(optimizer.param_groups[0]["lr"]), 9),
-            }
-            if not math.isfinite(row["content"]):
-                raise InputError(
-                    f"the loss is {row['content']} at step {step}: lower the learning rate"
-                )
-            state["metrics"].append(row)
-            bar.set_postfix(content=f"{row['content']:.4f}")
+            step = state["step"]
+            if step % config.log_steps == 0 or step == config.steps:
+                losses = accelerator.reduce(losses, "mean")  # type: ignore[assignment]
+                row = {
+                    "step": step,
+                    "content": round(losses[0].item(), 6),
+                    "frequency": round(losses[1].item(), 6),
+                    "lr": round(float(optimizer.param_groups[0]["lr"]), 9),
+                }
+                if not math.isfinite(row["content"]):
+                    raise InputError(
+                        f"the loss is {row['content']} at step {step}: lower the learning rate"
+                    )
+                state["metrics"].append(row)
+                bar.set_postfix(content=f"{row['content']:.4f}")
+            if accelerator.is_main_process:
+                if step in config.budgets_steps or step == config.steps:
+                    tested = (
+                        FrameTest(folder, config.frames) if folder else testset.pairs(config.test)
+                    )
+                    rows = evaluate(by_network(kept.eval()), tested)
+                    state["images"] += [{"step": step} | r for r in rows]
+                if time.monotonic() - saved_at > config.save_s:
+                    save()
+                    saved_at = time.monotonic()
+
+        accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            if step in config.budgets_steps or step == config.steps:
-                tested = FrameTest(folder, config.frames) if folder else testset.pairs(config.test)
-                rows = evaluate(by_network(kept.eval()), tested)
-                state["images"] += [{"step": step} | r for r in rows]
-            if time.monotonic() - saved_at > config.save_s:
-                save()
-                saved_at = time.monotonic()
-
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        save()
-        return _finish(out, state, kept, command, source)
-    return {}
+            save()
+            return _finish(out, state, kept, command, source)
+        return {}
 
 
 def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -> dict:
@@ -293,6 +293,6 @@ def _finish(out: Path, state: dict, net: MIMOUNet, command: str, source: dict) -
     record.write_rows(out / "metrics.csv", state["metrics"])
     record.write_rows(out / "images.csv", state["images"])
     record.write_json(out / "run.json", content)
-    for left in out.glob("state.*"):
-        left.unlink()
+    for name in record.STATES:
+        (out / name).unlink(missing_ok=True)
     return content

@@ -1,6 +1,7 @@
 """A campaign runs each pair once, survives being stopped, and its records can be checked."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from filelock import FileLock
 from test_train import CONFIG as SMALL
 
 from mimo import campaign, compare, data, record, testset
+from mimo.__main__ import main
 from mimo.config import InputError, from_record, to_record
 from mimo.plan import ANNOUNCED
 from mimo.rows import CAMPAIGNS, Row
@@ -47,7 +49,10 @@ class Here:
 
     def submit(self, function, *args):
         future = campaign.Future()
-        future.set_result(function(*args))
+        try:
+            future.set_result(function(*args))
+        except InputError as error:
+            future.set_exception(error)
         return future
 
     def shutdown(self, **how):
@@ -99,6 +104,25 @@ def test_rows_of_one_seed_see_the_same_data(here, small, monkeypatch):
     )
     assert first["data"] == second["data"] and first["seed"] == second["seed"]
     assert first["config"]["variant"] == "full" and second["config"]["variant"] == "unet"
+
+
+def test_a_row_that_fails_does_not_hold_up_the_others(here, small, monkeypatch, capsys):
+    wrong = Row(replace(CONFIG, lr=math.inf), "diverges", seeds=2)
+    monkeypatch.setitem(CAMPAIGNS, "components", {"wrong": wrong, **ROWS})
+    assert main(["ablate", "components"]) == 2
+    assert campaign.pairs_to_run("components") == [("wrong", 0), ("wrong", 1)]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "mimo: 2 runs failed; the first is components wrong seed 0: the loss is" in last
+
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_is_killed_is_told_in_one_line(small, monkeypatch):
+    monkeypatch.setattr(campaign, "run_pair", killed)
+    with pytest.raises(InputError, match="^components: a run was killed; start again, and it"):
+        campaign.run("components")
 
 
 def test_nothing_is_begun_that_would_not_be_finished(here, small):

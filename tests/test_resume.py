@@ -110,6 +110,20 @@ def test_a_damaged_state_is_replaced_by_the_one_before(tmp_path, monkeypatch, ca
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_kill_between_results_and_record_loses_nothing(tmp_path, monkeypatch):
+    train.train(CONFIG, tmp_path / "whole", progress=False)
+
+    def dies(path, content):
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(train.record, "write_json", dies)
+        train.train(CONFIG, tmp_path / "cut", progress=False)
+    assert (tmp_path / "cut" / "images.csv").exists()
+    train.train(CONFIG, tmp_path / "cut", resume=True, progress=False)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
 def test_two_damaged_states_are_named(tmp_path, monkeypatch):
     stopped(tmp_path / "cut", monkeypatch)
     for name in ("state.pt", "state.previous.pt"):

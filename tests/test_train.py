@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from filelock import FileLock
 
 from mimo import data, precision, record, testset, train
 from mimo.config import PRESETS, BlurConfig, InputError, NetConfig, TrainConfig
@@ -132,6 +133,44 @@ def test_a_run_is_never_overwritten(tmp_path, monkeypatch):
         train.train(CONFIG, tmp_path / "run")
     with pytest.raises(InputError, match="damaged"):
         train.train(CONFIG, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "images.csv", "weights.safetensors"])
+def test_what_else_lies_in_the_folder_stays(tmp_path, name):
+    mine = [tmp_path / name, tmp_path / "state.csv"]
+    for path in mine:
+        path.write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match=f"holds {name}, which a run would overwrite"):
+            train.train(CONFIG, tmp_path, resume=resume)
+    assert sorted(tmp_path.iterdir()) == sorted(mine) and mine[0].read_text() == "mine"
+    mine[0].unlink()
+    train.train(replace(CONFIG, steps=1), tmp_path)
+    assert mine[1].read_text() == "mine"
+    assert not [tmp_path / n for n in ("state.pt", ".lock") if (tmp_path / n).exists()]
+
+
+def test_a_folder_takes_one_run_at_a_time(tmp_path):
+    with (
+        FileLock(tmp_path / ".lock"),
+        pytest.raises(InputError, match="another process trains into this folder"),
+    ):
+        train.train(CONFIG, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    train.train(replace(CONFIG, steps=1), tmp_path)  # a lock that nobody holds is no hindrance
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_kept(tmp_path, monkeypatch):
+    prepare = train.initial_network
+
+    def slowly(*given):
+        (tmp_path / "run.json").write_text("finished")
+        return prepare(*given)
+
+    monkeypatch.setattr(train, "initial_network", slowly)
+    with pytest.raises(InputError, match="holds a finished run"):
+        train.train(CONFIG, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_another_runs_state_is_refused(tmp_path, monkeypatch):
