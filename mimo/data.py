@@ -36,8 +36,10 @@ def photo_paths(split: str, folder: Path = DATA / "photos") -> list[Path]:
 
 
 def read_photo(path: Path) -> Photo:
-    """A photo as h w 3 bytes."""
+    """A photo as h w 3 bytes. Raises InputError for grey with more than 8 bits."""
     with PILImage.open(path) as image:
+        if image.mode.startswith(("I", "F")):  # would be cut off at 255
+            raise InputError(f"{path}: holds {image.mode} pixels; convert it to 8 bits a channel")
         return np.asarray(image.convert("RGB"))
 
 

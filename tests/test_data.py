@@ -6,6 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PILImage
 
 from mimo import blur
 from mimo.config import BlurConfig, InputError
@@ -155,6 +156,17 @@ def test_photos_are_found_as_cameras_name_them(tmp_path):
     for name in ("DSC_2.JPG", "a.jpg", "notes.txt"):
         (tmp_path / "train" / name).touch()
     assert [p.name for p in photo_paths("train", tmp_path)] == ["DSC_2.JPG", "a.jpg"]
+
+
+def test_grey_with_more_than_8_bits_is_refused_and_not_cut_off(tmp_path):
+    path = tmp_path / "a.tif"
+    for mode in ("I;16", "I;16B", "I", "F"):
+        PILImage.new(mode, (5, 4), 40).save(path)
+        with pytest.raises(InputError, match=f"a.tif: holds {mode} pixels; convert it to 8 bits"):
+            read_photo(path)
+    for mode in ("1", "L", "P", "LA", "RGBA", "CMYK"):
+        PILImage.new(mode, (5, 4)).save(path)
+        assert read_photo(path).shape == (4, 5, 3)
 
 
 def test_an_empty_split_is_refused(tmp_path):
