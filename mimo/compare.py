@@ -207,9 +207,16 @@ def gains(row: str, **where: Any) -> list[float]:
 
 
 def paired(first: Means, second: Means) -> Differences:
-    """By how much the first is larger, for each seed that both have and each scene."""
+    """By how much the first is larger, for each seed that both have and each scene.
+    Scenes are in the order of the first row's first seed. Raises ValueError if there is no such
+    seed, or if scenes differ."""
     seeds = sorted(first.keys() & second.keys())
-    return np.array([[first[s][c] - second[s][c] for c in first[s]] for s in seeds])
+    if not seeds:
+        raise ValueError(f"seeds {sorted(first)} and {sorted(second)}: none in common")
+    scenes = list(first[seeds[0]])
+    if any(row[s].keys() != set(scenes) for row in (first, second) for s in seeds):
+        raise ValueError("not all rows and seeds have the same scenes")
+    return np.array([[first[s][c] - second[s][c] for c in scenes] for s in seeds])
 
 
 def differences(row: str, other: str, **where: Any) -> Differences:

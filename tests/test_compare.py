@@ -159,6 +159,18 @@ def test_rows_are_paired_by_seed_and_scene(tmp_path, monkeypatch):
     assert compare.judged("table")[0].verdict == compare.AWAITED
 
 
+def test_rows_without_a_seed_or_with_other_scenes_are_not_compared():
+    row = {0: {"b": 3.0, "a": 1.0}, 1: {"a": 2.0, "b": 4.0}}
+    same = {s: {"a": 0.0, "b": 0.0} for s in row}
+    assert compare.paired(row, same).tolist() == [[3, 1], [4, 2]]  # a column for each scene
+    for other in ({0: {"a": 0.0}}, {0: same[0] | {"c": 0.0}}, same | {1: {"a": 0.0}}):
+        for pair in ((row, other), (other, row)):
+            with pytest.raises(ValueError, match="not all rows and seeds have the same scenes"):
+                compare.paired(*pair)
+    with pytest.raises(ValueError, match=r"seeds \[0, 1\] and \[7\]: none in common"):
+        compare.paired(row, {7: row[0]})
+
+
 def test_a_scene_is_the_mean_of_its_images_of_one_kind_and_reach():
     keys = ("scene", "kind", "strength_px", "psnr_db", "blurred_psnr_db")
     images = [("a", "shake", 1.0, 30.0, 29.0), ("a", "shake", 7.0, 28.0, 25.0)]
