@@ -78,7 +78,9 @@ def of_split(pairs: list[Any], split: str) -> list[Any]:
     """The training pairs (sequence first) of fit or validation; for any other split, all pairs."""
     kept = held_out([sequence for sequence, *_ in pairs])
     if split in ("fit", "validation"):
-        return [pair for pair in pairs if (pair[0] in kept) == (split == "validation")]
+        pairs = [pair for pair in pairs if (pair[0] in kept) == (split == "validation")]
+        if not pairs:
+            raise InputError(f"no pairs for {split}: validation takes all of {', '.join(kept)}")
     return pairs
 
 

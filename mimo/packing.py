@@ -70,7 +70,7 @@ def _array(path: Path) -> UInt8[np.ndarray, "n 2 h w 3"]:
     """A packed file, mapped into memory instead of read."""
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: damaged or missing; pack again ({error})") from None
 
 

@@ -99,6 +99,15 @@ def test_validation_is_two_whole_sequences_of_22(gopro):
     assert {p.sequence for p in validation} == {"A_01"} and {p.sequence for p in fit} == {"B_02"}
 
 
+def test_one_sequence_leaves_none_to_fit(gopro, tmp_path):
+    os.rename(gopro / "train" / "B_02", tmp_path / "B_02")
+    assert len(find_pairs(gopro, "validation")) == len(find_pairs(gopro, "train")) == 3
+    pack(gopro, "train", tmp_path / "packed")
+    for read, folder in ((find_pairs, gopro), (batches, tmp_path / "packed")):
+        with pytest.raises(InputError, match="no pairs for fit: validation takes all of A_01"):
+            read(folder, "fit")
+
+
 def break_nothing_there(root):
     os.rename(root / "train", root / "photos")
     return r"gopro: found photos, test; expected GoPro's train/<sequence>/\{blur,sharp\}/NNNNNN.png"
@@ -353,6 +362,12 @@ def test_what_cannot_be_packed_or_read_is_refused_and_leaves_nothing(both, tmp_p
     (packed / "index.json").write_text("{}")
     with pytest.raises(InputError, match="not an index of packed pairs"):
         batches(packed)
+
+
+def test_an_empty_file_of_packed_pairs_is_refused(both):
+    (both[1] / "48x32.npy").write_bytes(b"")
+    with pytest.raises(InputError, match="48x32.npy: damaged or missing; pack again"):
+        batches(both[1])[0]
 
 
 def test_the_hash_of_a_packed_copy_sees_pixels_and_names(gopro, tmp_path):
