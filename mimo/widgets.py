@@ -62,7 +62,8 @@ STYLE = Path(__file__).with_name("compare.css").read_text()
 
 def levels(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """A tensor as whole numbers from -127 to 127, and the step for each row of its first axis."""
-    rows = tensor.detach().float().cpu().flatten(1) if tensor.dim() > 1 else tensor[:, None]
+    numbers = tensor.detach().float().cpu()
+    rows = numbers.flatten(1) if numbers.dim() > 1 else numbers[:, None]
     step = rows.abs().amax(dim=1).clamp(min=1e-12) / 127
     return (rows / step[:, None]).round().to(torch.int8), step
 

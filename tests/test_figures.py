@@ -31,7 +31,7 @@ from mimo.figures import (
 from mimo.metrics import Mean, psnr_db
 from mimo.plan import CLAIMS, Claim
 from mimo.rows import CAMPAIGNS
-from mimo.widgets import Compare, Restore, encode, rounded
+from mimo.widgets import Compare, Restore, encode, levels, rounded
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -81,6 +81,13 @@ def test_rounded_weights_are_few_and_biases_are_as_they_were():
     assert 0 < abs(row - net.head["1"].weight[0]).max() <= abs(row).max() / 254 * 1.001
     torch.testing.assert_close(copied.stem[0].bias, net.stem[0].bias)
     torch.testing.assert_close(rounded(copied).head["1"].weight, copied.head["1"].weight)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2)])
+def test_weights_of_any_precision_are_sent_without_their_gradient(shape):
+    weights = torch.nn.Parameter(torch.ones(shape, dtype=torch.bfloat16))
+    numbers, step = levels(weights)
+    assert numbers.numpy().min() == 127 and step.numpy().dtype == np.float32
 
 
 def test_shown_code_is_the_packages_own():
