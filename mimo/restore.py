@@ -166,10 +166,7 @@ def read_image(path: Path) -> PILImage.Image:
     if image.mode in ("I", "I;16B"):
         return PILImage.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
     transparent = image.mode in ("LA", "PA", "La", "RGBa") or seen_through
-    converted = image.convert("RGBA" if transparent else "RGB")
-    if image.mode == "CMYK":  # its profile describes inks
-        converted.info.pop("icc_profile", None)
-    return converted
+    return image.convert("RGBA" if transparent else "RGB")
 
 
 def restore_image(image: PILImage.Image, net: MIMOUNet, **how) -> list[PILImage.Image]:
@@ -192,7 +189,10 @@ def restore_image(image: PILImage.Image, net: MIMOUNet, **how) -> list[PILImage.
 
 
 def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None:
-    """Write `image` with the colour profile of `like`, completely or not at all."""
+    """Write `image` with the colour profile of `like`, completely or not at all.
+
+    A profile for other colours than those of `image` (inks, or grey) is left out.
+    """
     suffix = path.suffix.lower()
     if image.mode == "RGBA" and suffix in (".jpg", ".jpeg"):
         raise InputError(f"{path}: JPEG holds no transparency; write .png or .webp")
@@ -203,8 +203,10 @@ def write_image(image: PILImage.Image, path: Path, like: PILImage.Image) -> None
         best = {"quality": 95, "subsampling": 0}
     elif suffix == ".webp":
         best = {"quality": 95}
+    profile = like.info.get("icc_profile") or b""
+    fits = profile[16:20] == (b"RGB " if image.mode.startswith("RGB") else b"GRAY")
     with record.whole(path) as partial:
-        image.save(partial, icc_profile=like.info.get("icc_profile"), **best)
+        image.save(partial, icc_profile=profile if fits else None, **best)
 
 
 def restore_files(
@@ -249,6 +251,9 @@ def restore_files(
                 write_image(restored, new.with_stem(new.stem + name), image)
         except InputError as error:
             problems.append(str(error))
-        except torch.OutOfMemoryError:
-            problems.append(f"{old}: takes more memory than the GPU has; give a smaller --tile-px")
+        except (MemoryError, RuntimeError) as error:
+            known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if not known and "DefaultCPUAllocator" not in str(error):  # PyTorch's on a processor
+                raise
+            problems.append(f"{old}: takes more memory than there is; give a smaller --tile-px")
     return problems

@@ -158,18 +158,29 @@ def test_a_command_with_spaces_is_recorded_as_it_can_be_typed(monkeypatch):
     assert as_typed() == "python -m mimo train tiny --out 'my runs'"
 
 
-def test_a_photo_too_large_for_the_gpu_does_not_stop_the_others(folder, capsys, monkeypatch):
+TOO_LARGE = [
+    torch.OutOfMemoryError(),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+]
+
+
+@pytest.mark.parametrize("error", TOO_LARGE, ids=lambda error: type(error).__name__)
+def test_a_photo_too_large_for_memory_does_not_stop_the_others(folder, capsys, monkeypatch, error):
     def run_out(image, *_, **__):
         if image.mode == "RGBA":
-            raise torch.OutOfMemoryError
+            raise error
         return [image]
 
     monkeypatch.setattr(sys.modules["mimo.restore"], "restore_image", run_out)
     (folder / "alpha.png").rename(folder / "sub" / "0.png")
     assert main(["restore", f"{folder}/sub", "-o", f"{folder}/out"]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mimo: ")]
-    assert len(said) == 1 and "0.png: takes more memory than the GPU has; give a smaller" in said[0]
+    assert len(said) == 1 and "0.png: takes more memory than there is; give a smaller" in said[0]
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a-half.png", "a.png"]
+    error = RuntimeError("another")
+    with pytest.raises(RuntimeError, match="another"):
+        main(["restore", f"{folder}/sub", "-o", f"{folder}/out"])
 
 
 def test_help_names_the_commands_and_succeeds(capsys):

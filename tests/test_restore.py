@@ -200,6 +200,27 @@ def test_the_colour_profile_is_kept(tmp_path):
         assert out.info["icc_profile"] == profile
 
 
+@pytest.mark.parametrize(
+    "name,space,kept",
+    [
+        ("rgb.png", b"RGB ", True),
+        ("palette.png", b"RGB ", True),
+        ("alpha.png", b"RGB ", True),
+        ("grey.png", b"GRAY", True),
+        ("deep.png", b"GRAY", True),
+        ("grey-alpha.png", b"GRAY", False),  # written as RGBA
+        ("palette.png", b"GRAY", False),
+        ("ink.tif", b"CMYK", False),
+    ],
+)
+def test_a_profile_is_kept_for_the_colours_that_it_describes(tmp_path, name, space, kept):
+    profile = bytes(16) + space + bytes(108)
+    MODES[name].save(tmp_path / name, icc_profile=profile)
+    assert restore_files(tmp_path / name, tmp_path / "out.png", NET) == []
+    with PILImage.open(tmp_path / "out.png") as out:
+        assert out.info.get("icc_profile") == (profile if kept else None)
+
+
 def test_a_folder_is_restored_photo_by_photo(tmp_path):
     source = tmp_path / "in"
     source.mkdir()
