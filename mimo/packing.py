@@ -5,7 +5,7 @@ A PNG has to be decoded whole for each crop; from an array on disk only the crop
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from numpy.lib.format import write_array_header_1_0
 from PIL import Image as PILImage
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from mimo import record
 from mimo.config import InputError
@@ -142,6 +142,15 @@ class FramePairs(Dataset):
         top, left = int(y * (h - c + 1)), int(x * (w - c + 1))
         crop = pair[:, top : top + c, left : left + c]
         return crop[:, :, ::-1] if flip < 0.5 else crop
+
+
+def drawn(loader: DataLoader) -> Iterator[Sequence[Tensor]]:
+    """The batches of a loader. A worker's InputError comes with a traceback in its message, which
+    is left out again."""
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
 
 
 def source(folder: Path, split: str, blur: str) -> dict[str, str]:

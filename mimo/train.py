@@ -28,7 +28,7 @@ from mimo.evaluate import PROTOCOL, by_network, evaluate, summary
 from mimo.losses import content_loss, pyramid
 from mimo.metrics import PROTOCOLS
 from mimo.network import MIMOUNet
-from mimo.packing import FramePairs, FrameTest, part_of
+from mimo.packing import FramePairs, FrameTest, drawn, part_of
 from mimo.packing import source as frames_source
 from mimo.replay import Replayed
 
@@ -213,7 +213,7 @@ def train(
     rest = Subset(batches, range(state["step"], config.steps))
     loader = DataLoader(rest, batch_size=None, num_workers=workers, pin_memory=on_gpu)
     bar = tqdm(
-        loader,
+        drawn(loader),
         "train",
         config.steps,
         initial=state["step"],

@@ -1,6 +1,7 @@
 """The paper's setting runs end to end on a small folder in GoPro's layout."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,17 @@ def test_on_gopro_an_epoch_has_526_steps(monkeypatch, gopro):
     assert config.steps == 526 * 3000 == 1_578_000
     rates = [train.learning_rate(s, config) for s in (0, 262_999, 263_000, 526_000, 1_577_999)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1e-4 / 32])
+
+
+def test_frames_that_are_too_small_get_one_line_though_a_worker_finds_them(
+    gopro, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    config = replace(small("paper"), crop_px=64, workers=1)
+    with pytest.raises(InputError) as found:
+        train.train(config, tmp_path / "run", folder=gopro, progress=False)
+    line = rf"{gopro}/train/\w+/blur/\d+\.png: 48 x 32, too small for crops of 64 pixels"
+    assert re.fullmatch(line, str(found.value))
 
 
 def test_packed_and_unpacked_train_the_same_network(gopro, tmp_path):
