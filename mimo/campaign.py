@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
     started = time.monotonic()
     torch.set_num_threads(1)
     row, seed = pair
+    name = f"{campaign} {row} seed {seed}"
     final = folder(campaign, pair)
     out = UNFINISHED / campaign / final.name
     command = f"python -m mimo ablate {campaign}"
@@ -77,12 +79,14 @@ def run_pair(campaign: str, pair: Pair, data: Path | None = None) -> float:
                     progress=False,
                 )
             final.mkdir(parents=True, exist_ok=True)
-            for name in TABLES:  # weights and states are not kept
-                shutil.copy(out / name, final)
+            for table in TABLES:  # weights and states are not kept
+                shutil.copy(out / table, final)
             record.write_json(final / done.name, record.read_json(done))  # now it is finished
             shutil.rmtree(out)
     except Timeout:
-        raise InputError(f"{campaign} {row} seed {seed}: is already being run") from None
+        raise InputError(f"{name}: is already being run") from None
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     return time.monotonic() - started
 
 
@@ -97,7 +101,8 @@ def run(
 
     No pair is begun that would not finish in time, judged by the longest run of the campaign so
     far; the first of a campaign is begun on trust, and can be resumed from its state another time.
-    Raises InputError if the records would go into an installed package.
+    Raises InputError if the records would go into an installed package and, when all others have
+    run, if a pair failed.
     """
     if RUNS.is_relative_to(Path(__file__).resolve().parent):
         raise InputError(f"{RUNS}: records of an installed package; run tables in the repository")
@@ -105,6 +110,7 @@ def run(
     left = pairs_to_run(campaign)
     longest_s = max((r["wall_s"] for r in records(campaign)), default=0.0)
     running: dict[Future, Pair] = {}
+    failed: list[str] = []
     # Separate processes, each for one run after another: `spawn` is safe with threads.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
@@ -117,11 +123,21 @@ def run(
                 break
             for done in wait(running, return_when=FIRST_COMPLETED).done:
                 pair = running.pop(done)
-                longest_s = max(longest_s, done.result())
-                minutes = done.result() / 60
+                try:
+                    seconds = done.result()
+                except InputError as error:
+                    failed.append(str(error))
+                    print(error, file=sys.stderr, flush=True)
+                    continue
+                longest_s = max(longest_s, seconds)
+                minutes = seconds / 60
                 print(f"{campaign} {pair[0]} seed {pair[1]}: {minutes:.1f} minutes", flush=True)
+    except BrokenProcessPool:
+        raise InputError(f"{campaign}: a run was killed; start again, and it goes on") from None
     finally:
         pool.shutdown(cancel_futures=True)
+    if failed:
+        raise InputError(f"runs that failed: {len(failed)}; the first: {failed[0]}")
     return len(pairs_to_run(campaign))
 
 

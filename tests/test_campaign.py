@@ -112,7 +112,7 @@ def test_a_row_that_fails_does_not_hold_up_the_others(here, small, monkeypatch, 
     assert main(["ablate", "components"]) == 2
     assert campaign.pairs_to_run("components") == [("wrong", 0), ("wrong", 1)]
     last = capsys.readouterr().err.splitlines()[-1]
-    assert "mimo: 2 runs failed; the first is components wrong seed 0: the loss is" in last
+    assert "mimo: runs that failed: 2; the first: components wrong seed 0: the loss is" in last
 
 
 def killed(*_):
