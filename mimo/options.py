@@ -1,5 +1,6 @@
 """What several commands share: checks of their options, and the command as typed."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ def at_least(low: int, **given: int | None) -> None:
 
 def as_typed() -> str:
     """The command that is running, in a form that can be typed again."""
-    return shlex.join(["python", "-m", "mimo", *sys.argv[1:]])
+    processes = os.environ.get("WORLD_SIZE", "1")  # more than 1 if accelerate or torchrun started it
+    start = "python" if processes == "1" else f"accelerate launch --num_processes {processes}"
+    return f"{start} {shlex.join(['-m', 'mimo', *sys.argv[1:]])}"
 
 
 def check_target(json: Path | None) -> None:

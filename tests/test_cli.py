@@ -156,6 +156,9 @@ def test_records_are_written_again_to_the_same_bytes(tmp_path):
 def test_a_command_with_spaces_is_recorded_as_it_can_be_typed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["mimo", "train", "tiny", "--out", "my runs"])
     assert as_typed() == "python -m mimo train tiny --out 'my runs'"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    launched = "accelerate launch --num_processes 2 -m mimo train tiny --out 'my runs'"
+    assert as_typed() == launched
 
 
 TOO_LARGE = [
