@@ -251,7 +251,7 @@ class Fetch:
                 raise InputError(f"{self.folder}: nothing here to check")
             how = {k: getattr(self, k) for k in ("url", "archive", "sha256", "yes")}
             fetch.fetch(self.dataset, self.folder, **how)
-        problems, summary = datasets.check(self.folder, decode=self.decode)
+        problems, summary = datasets.check(self.folder, dataset=self.dataset, decode=self.decode)
         for problem in problems[:20]:
             print(f"mimo: {problem}", file=sys.stderr)
         if len(problems) > 20:

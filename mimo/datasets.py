@@ -160,17 +160,20 @@ def _listed(root: Path, part: str, blur: str) -> tuple[list[PairPath], list[str]
     return pairs, problems
 
 
-def check(root: Path, *, decode: bool = False) -> tuple[list[str], str]:
+def check(root: Path, *, dataset: str | None = None, decode: bool = False) -> tuple[list[str], str]:
     """Problems with a copy of GoPro or RealBlur, a line for each, and a one-line summary.
 
-    GoPro is compared with its published numbers, RealBlur with its lists. `decode` reads every
+    GoPro is compared with its published numbers, RealBlur with its lists. `dataset` (gopro,
+    realblur) says which it should be; by default, it is what is there. `decode` reads every
     picture to its end, which takes minutes; without it, only the headers are read.
     """
     blurs = [b for b, name in REALBLUR_LISTS.items() if list(root.glob(name.format("*")))]
-    if not blurs and not (root / "train").is_dir() and not (root / "test").is_dir():
-        expected = "GoPro's train and test, or RealBlur's RealBlur_J_train_list.txt and so on"
-        _, problems = _unknown(root, f"{expected} (its lists are in {LISTS_AT})")
-        return problems, f"{root}: no data set"
+    blurs = [] if dataset == "gopro" else blurs
+    if not blurs and (dataset == "realblur" or not any((root / p).is_dir() for p in GOPRO)):
+        lists = f"RealBlur's RealBlur_J_train_list.txt and so on (its lists are in {LISTS_AT})"
+        expected = {"gopro": "GoPro's train and test", "realblur": lists}
+        either = expected.get(str(dataset), ", or ".join(expected.values()))
+        return _unknown(root, either)[1], f"{root}: no {dataset or 'data set'}"
     problems, counts, files = [], [], set()
     for blur in blurs or ["blur", "blur_gamma"]:
         for part in GOPRO:

@@ -390,3 +390,22 @@ def test_the_command_checks_and_packs_a_copy(gopro, small_gopro, tmp_path, capsy
     assert "train/A_01/blur/000048.png: missing" in said[0] and len(said) == 2
     assert main(["fetch", "gopro", f"{tmp_path}/packed"]) == 2
     assert "found test, train" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name,other,expected",
+    [
+        ("gopro", "realblur", "GoPro's train and test"),
+        ("realblur", "gopro", "RealBlur's RealBlur_J"),
+    ],
+)
+def test_a_copy_is_checked_for_the_data_set_that_was_named(
+    gopro, small_gopro, tmp_path, capsys, name, other, expected
+):
+    make_realblur(tmp_path / "realblur")
+    assert main(["fetch", name, f"{tmp_path}/{name}", "--check"]) == 0
+    capsys.readouterr()
+    assert main(["fetch", name, f"{tmp_path}/{other}", "--check"]) == 2
+    said = capsys.readouterr()
+    assert f"expected {expected}" in said.err and len(said.err.splitlines()) == 1
+    assert said.out == f"{tmp_path}/{other}: no {name}\n"
