@@ -17,7 +17,7 @@ def at_least(low: int, **given: int | None) -> None:
 
 def as_typed() -> str:
     """The command that is running, in a form that can be typed again."""
-    processes = os.environ.get("WORLD_SIZE", "1")  # more than 1 if accelerate or torchrun started it
+    processes = os.environ.get("WORLD_SIZE", "1")  # set by accelerate for several
     start = "python" if processes == "1" else f"accelerate launch --num_processes {processes}"
     return f"{start} {shlex.join(['-m', 'mimo', *sys.argv[1:]])}"
 
