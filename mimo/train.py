@@ -212,16 +212,16 @@ def train(
     workers = min(config.workers, (os.cpu_count() or 1) - 1)
     rest = Subset(batches, range(state["step"], config.steps))
     loader = DataLoader(rest, batch_size=None, num_workers=workers, pin_memory=on_gpu)
-    bar = tqdm(
-        drawn(loader),
-        "train",
-        config.steps,
-        initial=state["step"],
-        disable=not (progress and accelerator.is_main_process),
-    )
-    saved_at = time.monotonic()
-    model.train()
     with record.held(out, resume) if accelerator.is_main_process else nullcontext():
+        bar = tqdm(
+            drawn(loader),
+            "train",
+            config.steps,
+            initial=state["step"],
+            disable=not (progress and accelerator.is_main_process),
+        )
+        saved_at = time.monotonic()
+        model.train()
         for batch in bar:
             # Dropout too follows from seed, step and process: resumed, it drops the same channels.
             torch.manual_seed(zlib.crc32(f"{seed} {state['step']} {sharing['rank']}".encode()))
