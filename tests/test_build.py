@@ -1,9 +1,11 @@
 """book/build.py on a book of two pages: what is executed again, and what is left when it fails."""
 
 import json
+import shutil
 
 import build
 import pytest
+from filelock import FileLock
 
 HEADER = """---
 jupytext:
@@ -163,6 +165,31 @@ def test_a_cell_without_end_is_an_error(book, monkeypatch, capfd):
     write(book, "book/index.md", HEADER + "# Index\n\n" + PARAMETERS + cell + RUN)
     assert execute(book) == 1
     assert "index.md: code cell 2, `while True:`: A cell timed out" in capfd.readouterr().err
+
+
+def test_a_kernel_that_never_begins_does_not_hide_another_page(book, monkeypatch, capfd):
+    write(book, "book/_toc.yml", "format: jb-book\nroot: index\nchapters: [{file: bad}]\n")
+    write(book, "book/index.md", HEADER + "# Index, changed\n\n" + PARAMETERS + RUN)
+    write(book, "book/bad.md", HEADER + "# Bad\n\nNothing to set.\n\n" + RUN)
+    write(book, "data/ipykernel_launcher.py", "raise SystemExit(1)\n")
+    monkeypatch.setenv("PYTHONPATH", str(book / "data"))
+    assert execute(book) == 1
+    message = capfd.readouterr().err
+    assert "index.md: before its first code cell: Kernel died" in message
+    assert "bad.md: no profile in a cell tagged `parameters`" in message
+
+
+def test_a_second_build_at_once_changes_nothing(book, capfd):
+    write(book, "book/index.md", HEADER + "# Index, changed\n\n" + PARAMETERS + RUN)
+    before = run_of(book)
+    with FileLock(book / "_build" / ".lock"):
+        assert execute(book) == 1
+    said = capfd.readouterr().err
+    assert said == f"{book / '_build'}: another build is at work; wait for its end\n"
+    assert run_of(book) == before
+    shutil.rmtree(book / "_build")  # as `make clean` does
+    assert execute(book) == 0
+    assert run_of(book) != before
 
 
 def test_a_parameter_that_the_page_does_not_have_is_an_error(book, capfd):
