@@ -76,7 +76,7 @@ def effect(differences: Differences) -> Effect:
 
 
 def from_scenes(differences: Differences) -> float:
-    """The share of `effect`'s variance due to scenes, which no number of seeds would remove."""
+    """The share of `effect`'s variance from scenes: the most that many seeds would leave of it."""
     by_scene = differences.mean(axis=0)
     return float(by_scene.var(ddof=1) / len(by_scene) / effect(differences).error ** 2)
 
