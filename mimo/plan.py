@@ -104,6 +104,7 @@ def _again(claims: list[Claim]) -> list[Claim]:
 CLAIMS["clean-parts"] = _again(CLAIMS["components"])
 CLAIMS["clean-fusion"] = _again(CLAIMS["fusion"])
 CLAIMS["clean-loss"] = _again(CLAIMS["loss"])
+CLAIMS["clean-ledger"] = _again(CLAIMS["ledger"])
 CLAIMS["clean-depth"] = _again(CLAIMS["depth"])
 
 _PARTS, _LONGER = "clean-long-parts/mise-mosd-aff", "without noise and longer"
@@ -128,8 +129,3 @@ ASKED_AGAIN = [
     ("ledger/input-antialiased", "components/full", 1_500),
     ("ledger/mirrored", "components/full", 1_500),
 ]
-
-# Claims whose runs are not all there yet; with the last of its runs a family moves to `CLAIMS`.
-ANNOUNCED: dict[str, list[Claim]] = {
-    "clean-ledger": _again(CLAIMS["ledger"]),
-}

@@ -19,7 +19,6 @@ from test_train import CONFIG as SMALL
 from mimo import campaign, compare, data, record, testset
 from mimo.__main__ import main
 from mimo.config import InputError, from_record, to_record
-from mimo.plan import ANNOUNCED
 from mimo.rows import CAMPAIGNS, Row
 from mimo.train import train
 
@@ -317,7 +316,7 @@ def test_every_row_is_a_configuration_of_its_own(name):
     assert all(row.seeds >= 1 and row.what for row in CAMPAIGNS[name].values())
 
 
-AHEAD = {*ANNOUNCED, *(name for name in CAMPAIGNS if "-paper" in name)}
+AHEAD = {name for name in CAMPAIGNS if "-paper" in name}
 
 
 @pytest.mark.parametrize("name", CAMPAIGNS)
@@ -325,7 +324,6 @@ def test_records_are_those_of_the_rows_as_they_stand(name, monkeypatch):
     monkeypatch.undo()
     records = campaign.records(name)
     assert records or name in AHEAD
-    assert name not in ANNOUNCED or campaign.pairs_to_run(name)  # complete, it is to be judged
     for found in records:
         row = CAMPAIGNS[name][found["row"]]
         assert from_record(found["config"]) == to_record(row.config), found["row"]
