@@ -87,7 +87,8 @@ def receptive_px(net: MIMOUNet) -> int:
 
 
 def default_tile_px(net: MIMOUNet, height: int, width: int) -> int:
-    """Side of the tiles for a photo: the whole photo, or as much of it as `MEMORY_BYTES` hold."""
+    """Side of the tiles for a photo: the whole photo, or what fits into `MEMORY_BYTES`, margins
+    counted, but no less than 256 pixels, for which a deep and wide network may need more."""
     pixels = MEMORY_BYTES / (PIXEL_BYTES * net.config["width"])
     if height * width <= pixels:
         return max(height, width)
